@@ -1,0 +1,1 @@
+"""Variational autoencoders in JAX: exact, fast, and impossible to lose."""

@@ -1,0 +1,29 @@
+"""How are images shown? As one PNG with a grid of them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+TILE = 56
+"""Smaller images are enlarged by a whole factor to about this many pixels."""
+GAP = 2
+
+
+def write_grid(path: Path, images: Float[np.ndarray, "image height width channel"], columns: int) -> None:
+    """Writes images (1 or 3 channels, values in [0, 1]; others are clipped) row by row, ``columns`` a row."""
+    count, height, width, channel = images.shape
+    pixels = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    factor = max(1, TILE // max(height, width))
+    pixels = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
+    rows = -(-count // columns)
+    cell_height, cell_width = height * factor + GAP, width * factor + GAP
+    sheet = np.full((rows * cell_height + GAP, columns * cell_width + GAP, channel), 96, np.uint8)
+    for number, tile in enumerate(pixels):
+        top, left = GAP + number // columns * cell_height, GAP + number % columns * cell_width
+        sheet[top : top + height * factor, left : left + width * factor] = tile
+    partial = path.with_name(path.name + ".partial")
+    Image.fromarray(sheet[..., 0] if channel == 1 else sheet).save(partial, format="PNG")
+    os.replace(partial, path)

@@ -1,0 +1,54 @@
+"""How do gradients become new weights?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from jaxvae.config import Optimizer
+
+
+def learning_rate_schedule(config: Optimizer, steps: int) -> Callable[[Any], Float[Array, ""]]:
+    """Learning rate of step t (the first is 0) in a run of ``steps``.
+
+    ``peak * min(1, (t + 1) / warmup_steps) * (1 + cos(pi t / steps)) / 2``, or without the last factor
+    if the schedule is constant. A product, so any ``steps`` and any warm-up go together.
+    """
+    if config.schedule == "cosine":
+        decay = optax.cosine_decay_schedule(config.learning_rate, steps)
+    else:
+        decay = optax.constant_schedule(config.learning_rate)
+
+    def schedule(step: Any) -> Float[Array, ""]:
+        t = jnp.asarray(step, jnp.float32)
+        return jnp.minimum(1.0, (t + 1) / max(1, config.warmup_steps)) * decay(t)
+
+    return schedule
+
+
+def build_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2014, arXiv 1412.6980) on gradients clipped by their global norm."""
+    adam = optax.adam(
+        learning_rate_schedule(config, steps), b1=config.beta1, b2=config.beta2, eps=config.epsilon
+    )
+    clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
+    chain = optax.chain(clip, adam)
+
+    def update(grads: PyTree, state: optax.OptState, weights: PyTree | None = None):
+        # Optax mixes dtypes, which strict promotion would refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            return chain.update(grads, state, weights)
+
+    return optax.GradientTransformation(chain.init, update)
+
+
+def update_average(average: PyTree, weights: PyTree, step: Float[Array, ""], decay: float) -> PyTree:
+    """Exponential moving average of the weights after step t: ``a + (1 - d_t)(w - a)``.
+
+    ``d_t = min(decay, (1 + t) / (10 + t))``: early on it forgets the initial weights quickly.
+    """
+    rate = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda a, w: a + rate * (w - a), average, weights)

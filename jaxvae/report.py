@@ -1,0 +1,74 @@
+"""What does the person watching see?"""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+class Watcher:
+    """A progress bar (on a terminal) and the lines above it."""
+
+    def __init__(self):
+        self._bar: tqdm | None = None
+
+    def say(self, line: str) -> None:
+        """One line on standard output, clear of the bar."""
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def start(self, step: int, steps: int) -> None:
+        """Shows the bar; it hides itself where there is no terminal."""
+        self._bar = tqdm(total=steps, initial=step, unit="step", disable=None, dynamic_ncols=True)
+
+    def advance(self, steps: int) -> None:
+        """Moves the bar by ``steps``."""
+        if self._bar is not None:
+            self._bar.update(steps)
+
+    def training(self, line: dict[str, Any]) -> None:
+        """Shows a line of training metrics beside the bar."""
+        if self._bar is not None:
+            rate = f"{line['examples_per_second']:,.0f} examples/s"
+            self._bar.set_postfix_str(f"ELBO {line['elbo']:.2f}, {rate}", refresh=False)
+
+    def evaluation(self, step: int, test: dict[str, Any]) -> None:
+        """One line for an evaluation."""
+        self.say(
+            f"step {step:>7}  test ELBO {test['elbo']:.2f}  rate {test['rate']:.2f}  "
+            f"distortion {test['distortion']:.2f}  NLL <= {test['nll']:.2f} "
+            f"({test['importance_samples']} samples)  active units {test['active_units']}"
+        )
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def table(self, summary: dict[str, Any]) -> None:
+        """The final test numbers, in nats per image unless another unit is named."""
+        test, throughput, device = summary["test"], summary["throughput"], summary["device"]
+        samples = f"{test['importance_samples']} importance samples"
+        rows = [
+            ("ELBO", _with_error(test, "elbo"), ""),
+            ("  rate", f"{test['rate']:.3f}", "KL[q(z|x) || p(z)]"),
+            ("  distortion", f"{test['distortion']:.3f}", "-E_q log p(x|z)"),
+            ("NLL", _with_error(test, "nll"), f"at most; {samples}"),
+            ("gap", _with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
+            ("bits per dimension", f"{test['bits_per_dim']:.4f}", ""),
+            ("active units", f"{test['active_units']}", "latents whose mean varies"),
+        ]
+        self.say(f"\nTest, step {summary['step']}, {test['examples']} images, nats per image:")
+        for name, value, remark in rows:
+            self.say(f"  {name:<20}{value:>20}   {remark}".rstrip())
+        if throughput["examples_per_second"] is not None:
+            self.say(
+                f"Trained at {throughput['examples_per_second']:,.0f} examples/s on {device['count']} x "
+                f"{device['kind']}; {throughput['train_seconds']:.0f} s, after "
+                f"{throughput['compile_seconds']:.1f} s of compiling."
+            )
+
+
+def _with_error(test: dict[str, Any], name: str) -> str:
+    return f"{test[name]:.3f} +- {test[name + '_stderr']:.3f}"

@@ -1,0 +1,63 @@
+"""What does training carry from one step to the next?
+
+Only arrays: the state is what a checkpoint holds, and with the seed it is all that the rest of the run
+depends on.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from jaxvae.config import Config
+from jaxvae.keys import Stream, stream
+from jaxvae.optimizer import build_optimizer
+from jaxvae.vae import VAE, build_vae
+
+
+class Totals(eqx.Module):
+    """Sums over the steps since the last line of training metrics.
+
+    They are part of the state so that a run resumed between two lines writes the line it would have.
+    """
+
+    rate: Float[Array, ""]
+    distortion: Float[Array, ""]
+    loss: Float[Array, ""]
+    steps: Float[Array, ""]
+
+
+def zero_totals() -> Totals:
+    """Nothing summed yet."""
+    return Totals(*(jnp.zeros(()) for _ in range(4)))
+
+
+class TrainState(eqx.Module):
+    """Everything a step reads and writes."""
+
+    step: Int[Array, ""]
+    """Steps taken so far, which is also the index of the next one."""
+    model: VAE
+    average: VAE | None
+    """Moving average of the weights, if the optimizer keeps one."""
+    opt_state: optax.OptState
+    totals: Totals
+
+    @property
+    def evaluated(self) -> VAE:
+        """The weights to evaluate and to sample from."""
+        return self.model if self.average is None else self.average
+
+
+def initial_state(config: Config, pixel_mean: Float[Array, "height width channel"]) -> TrainState:
+    """The state before the first step: a function of the configuration and the training mean."""
+    model = build_vae(config.model, pixel_mean, key=stream(config.seed, Stream.INITIAL_WEIGHTS))
+    keeps_average = config.optimizer.ema_decay is not None
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        model=model,
+        average=jax.tree.map(jnp.copy, model) if keeps_average else None,
+        opt_state=build_optimizer(config.optimizer, config.train.steps).init(eqx.filter(model, eqx.is_array)),
+        totals=zero_totals(),
+    )

@@ -1,0 +1,146 @@
+"""What does one training step compute?
+
+``train_step`` is a pure function of (state, keys, indices, images). ``train_steps`` runs many of them
+in one compiled call.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from jaxvae.config import Config, Data
+from jaxvae.keys import Stream, fold_in_each, stream
+from jaxvae.objectives import Terms, elbo_terms
+from jaxvae.optimizer import build_optimizer, learning_rate_schedule, update_average
+from jaxvae.preprocessing import preprocess
+from jaxvae.state import Totals, TrainState
+from jaxvae.vae import VAE
+
+
+class TrainKeys(NamedTuple):
+    """The streams that training draws from."""
+
+    posterior: Key[Array, ""]
+    binarization: Key[Array, ""]
+
+
+class Report(NamedTuple):
+    """What a compiled call tells the host, beside the new state."""
+
+    totals: Totals
+    learning_rate: Float[Array, ""]
+    """Of the call's last step."""
+
+
+def train_keys(config: Config) -> TrainKeys:
+    """The run's training streams."""
+    static = config.data.binarization == "static"
+    binarization = Stream.STATIC_BINARIZATION if static else Stream.BINARIZATION
+    return TrainKeys(stream(config.seed, Stream.POSTERIOR), stream(config.seed, binarization))
+
+
+def example_inputs(
+    data: Data,
+    keys: TrainKeys,
+    step: Int[Array, ""],
+    positions: Int[Array, " batch"],
+    indices: Int[Array, " batch"],
+    images: UInt8[Array, "example height width channel"],
+) -> tuple[Float[Array, "batch height width channel"], Key[Array, " batch"]]:
+    """The images of a (part of a) batch as the model sees them, and each one's noise key.
+
+    ``positions`` are the examples' indices in the global batch, ``indices`` in the training set. Noise
+    is a function of (seed, step, position), so it does not depend on how devices share the batch; a
+    static binarisation is a function of (seed, index).
+    """
+    if data.binarization == "static":
+        binarization = fold_in_each(keys.binarization, indices)
+    else:
+        binarization = fold_in_each(jax.random.fold_in(keys.binarization, step), positions)
+    x = jax.vmap(preprocess, in_axes=(0, 0, None))(images[indices], binarization, data.binarization)
+    return x, fold_in_each(jax.random.fold_in(keys.posterior, step), positions)
+
+
+def compute_copy(model: VAE, precision: str) -> VAE:
+    """The model with its networks in the precision to compute in; the likelihood stays float32."""
+    if precision == "float32":
+        return model
+    networks = (model.encoder, model.decoder)
+    low = jax.tree.map(lambda w: w.astype(precision), networks)
+    return eqx.tree_at(lambda m: (m.encoder, m.decoder), model, low)
+
+
+def batch_loss(
+    model: VAE,
+    x: Float[Array, "batch height width channel"],
+    keys: Key[Array, " batch"],
+    beta: Float[Array, ""],
+    precision: str,
+) -> tuple[Float[Array, ""], Terms]:
+    """``mean(distortion + beta * rate)`` over a batch, in nats per image, and both means."""
+    terms = jax.vmap(elbo_terms, in_axes=(None, 0, 0))(compute_copy(model, precision), x, keys)
+    mean = Terms(jnp.mean(terms.rate), jnp.mean(terms.distortion))
+    return mean.distortion + beta * mean.rate, mean
+
+
+def make_train_step(config: Config, axis_name: str) -> Callable[..., TrainState]:
+    """Builds ``train_step(state, keys, indices, images) -> state`` for one device's share of a batch.
+
+    To be run under a mapped axis ``axis_name``: gradients and metrics are averaged over it, so every
+    device ends with the same state. The gradient is that of the mean over the global batch.
+    """
+    optimizer = build_optimizer(config.optimizer, config.train.steps)
+    warmup, decay = config.objective.beta_warmup_steps, config.optimizer.ema_decay
+
+    def train_step(state, keys, indices, images):
+        local = indices.shape[0]
+        positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local)
+        x, noise = example_inputs(config.data, keys, state.step, positions, indices, images)
+        beta = config.objective.beta * jnp.minimum(1.0, (state.step + 1) / max(1, warmup))
+        gradient = jax.value_and_grad(batch_loss, has_aux=True)
+        (loss, terms), grads = gradient(state.model, x, noise, beta, config.train.precision)
+        grads, loss, terms = jax.lax.pmean((grads, loss, terms), axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.model)
+        model = eqx.apply_updates(state.model, updates)
+        average = state.average
+        if decay is not None:
+            average = update_average(average, model, state.step.astype(jnp.float32), decay)
+        totals = state.totals
+        totals = Totals(
+            totals.rate + terms.rate,
+            totals.distortion + terms.distortion,
+            totals.loss + loss,
+            totals.steps + 1,
+        )
+        return TrainState(state.step + 1, model, average, opt_state, totals)
+
+    return train_step
+
+
+def make_train_steps(config: Config, axis_name: str) -> Callable[..., tuple[TrainState, Report]]:
+    """Builds ``train_steps(state, indices, fresh, keys, images) -> (state, report)``.
+
+    Runs one step for each row of ``indices``; ``fresh`` empties the totals first. The number of rows
+    is fixed when it is compiled: a loop of known length needs no word from the host between steps, which
+    a GPU would have to wait for.
+    """
+    train_step = make_train_step(config, axis_name)
+    schedule = learning_rate_schedule(config.optimizer, config.train.steps)
+
+    def train_steps(
+        state: TrainState,
+        indices: Int[Array, "step batch"],
+        fresh: Bool[Array, ""],
+        keys: TrainKeys,
+        images: UInt8[Array, "example height width channel"],
+    ) -> tuple[TrainState, Report]:
+        totals = jax.tree.map(lambda total: jnp.where(fresh, 0.0, total), state.totals)
+        state = eqx.tree_at(lambda s: s.totals, state, totals)
+        state, _ = jax.lax.scan(lambda s, row: (train_step(s, keys, row, images), None), state, indices)
+        return state, Report(state.totals, schedule(state.step - 1))
+
+    return train_steps

@@ -1,0 +1,76 @@
+"""What is in a run's folder, and may this command continue it?"""
+
+import json
+from pathlib import Path
+
+from jaxvae.config import MAY_CHANGE, Config, UserError, differences, from_dict, to_dict
+from jaxvae.metrics import write_json
+
+
+class Workdir:
+    """The paths of a run, ``DIR/...``."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config = path / "config.json"
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+        self.images = path / "images"
+        self.summary = path / "summary.json"
+
+    def previous(self) -> Config | None:
+        """The configuration of the run that is here, or None; raises UserError if it cannot be read."""
+        if not self.config.exists():
+            return None
+        try:
+            return from_dict(json.loads(self.config.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{self.config} is not a configuration of this version ({error}): "
+                "choose another --workdir, or remove that folder"
+            ) from error
+
+    def check(self, config: Config) -> dict[str, tuple]:
+        """The harmless differences from the run that is here.
+
+        Raises UserError naming every other one: training would not be the same.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"--workdir {self.path} is a file: name a folder")
+        previous = self.previous()
+        if previous is None:
+            return {}
+        changed = differences(previous, config)
+        refused = [
+            f"  {name}: {before} there, {now} here"
+            for name, (before, now) in changed.items()
+            if name not in MAY_CHANGE
+        ]
+        if refused:
+            raise UserError(
+                f"{self.path} holds a run with another configuration:\n"
+                + "\n".join(refused)
+                + "\nRepeat its values to continue it, or choose another --workdir for a new run."
+            )
+        return changed
+
+    def prepare(self, config: Config) -> None:
+        """Makes the folder and writes the resolved configuration; raises UserError if that fails."""
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            self.images.mkdir(parents=True, exist_ok=True)
+            write_json(self.config, to_dict(config))
+        except OSError as error:
+            for folder in (self.images, *made):
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
+            raise UserError(
+                f"--workdir {self.path} cannot be written ({error.strerror}): choose another folder"
+            ) from error
+
+    def latest_step(self) -> int | None:
+        """Step of the newest complete checkpoint, or None; creates nothing."""
+        if not self.checkpoints.is_dir():
+            return None
+        steps = [int(entry.name) for entry in self.checkpoints.iterdir() if entry.name.isdigit()]
+        return max(steps, default=None)

@@ -1,0 +1,188 @@
+"""The command as it is typed: what it makes, and what it says when it cannot."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHORT = (
+    "--train.steps 40 --train.batch_size 16 --train.log_every 10 --train.eval_every 20 "
+    "--train.checkpoint_every 20 --train.devices 1 --model.hidden 16 --model.latent_dim 4 "
+    "--eval.importance_samples 4 --eval.interim_importance_samples 1"
+).split()
+
+
+def train(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_shipped_experiment_runs_from_the_command_line_and_leaves_what_it_promises(tmp_path):
+    done = train("--config", "mnist", *SHORT, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "mnist"
+    assert sorted(path.name for path in run.iterdir()) == [
+        "checkpoints",
+        "config.json",
+        "images",
+        "metrics.jsonl",
+        "summary.json",
+    ]
+    assert sorted(path.name for path in (run / "images").iterdir()) == [
+        f"{kind}-{step}.png" for kind in ("reconstructions", "samples") for step in (20, 40)
+    ]
+    assert sorted(int(path.name) for path in (run / "checkpoints").iterdir()) == [20, 40]
+
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["split"]) for line in lines] == [
+        (10, "train"),
+        (20, "train"),
+        (20, "test"),
+        (30, "train"),
+        (40, "train"),
+        (40, "test"),
+    ]
+    assert list(lines[0]) == [
+        "step",
+        "split",
+        "elbo",
+        "rate",
+        "distortion",
+        "loss",
+        "learning_rate",
+        "examples_per_second",
+        "seconds",
+    ]
+    summary = json.loads((run / "summary.json").read_text())
+    assert list(summary) == ["step", "test", "throughput", "device", "versions"]
+    test = summary["test"]
+    assert list(test) == [
+        "elbo",
+        "elbo_stderr",
+        "rate",
+        "distortion",
+        "nll",
+        "nll_stderr",
+        "gap",
+        "gap_stderr",
+        "active_units",
+        "bits_per_dim",
+        "importance_samples",
+        "examples",
+    ]
+    assert lines[-1] == {"step": 40, "split": "test", **test}
+    assert test["examples"] == 10_000
+    assert test["importance_samples"] == 4
+    assert abs(test["elbo"] + test["rate"] + test["distortion"]) < 1e-6
+    assert abs(test["gap"] - (-test["nll"] - test["elbo"])) < 1e-6
+    assert test["gap"] > 0
+    assert abs(test["bits_per_dim"] - test["nll"] / 784 / 0.6931471805599453) < 1e-9
+    assert set(summary["throughput"]) == {"examples_per_second", "compile_seconds", "train_seconds"}
+    assert min(summary["throughput"].values()) > 0
+    assert summary["device"] == {"platform": "cpu", "kind": "cpu", "count": 1}
+    assert f"{-test['elbo']:.3f}" in done.stdout
+
+    # The same command again only evaluates, and finds the same.
+    again = train("--config", "mnist", *SHORT, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "is finished at step 40" in again.stdout
+    assert json.loads((run / "summary.json").read_text()) == summary
+    assert [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] == lines
+
+    # Another experiment in the same folder is refused, field by field, and nothing is touched.
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    other = train("--config", "mnist", *SHORT, "--seed", 3, "--model.activation", "tanh", cwd=tmp_path)
+    assert_refused(other, "seed: 0 there, 3 here", "model.activation: ", " there, tanh here", "--workdir")
+    shorter = train("--config", "mnist", *SHORT, "--train.steps", 20, cwd=tmp_path)
+    assert_refused(shorter, "already at step 40", "--train.steps 20", "use 40 or more")
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+    # A longer run continues, and says what that means for the learning rate.
+    longer = train("--config", "mnist", *SHORT, "--train.steps", 60, cwd=tmp_path)
+    assert longer.returncode == 0, longer.stderr
+    assert "from step 40" in longer.stdout
+    assert re.search(r"learning rate at step 40 goes from 0 to \d\S+", longer.stdout)
+    assert json.loads((run / "summary.json").read_text())["step"] == 60
+
+
+def unframed(text):
+    """Without the frame and the line breaks that help and some messages come in."""
+    return re.sub(r"[│╭╮╰╯─\s]+", " ", text)
+
+
+def assert_refused(done, *parts):
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    text = unframed(done.stderr)
+    for part in parts:
+        assert part in text, done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ("", ("which experiment? --config NAME", "linear, mnist")),
+        ("--config mnits", ("--config mnits: there is no", "did you mean mnist?", "linear, mnist")),
+        ("--config mnist --train.step 5", ("--train.step", "--train.steps")),
+        ("--config mnist --train.steps many", ("--train.steps", "invalid literal", "many")),
+        ("--config mnist --data.binarization maybe", ("maybe", "threshold", "static", "dynamic")),
+        ("--config mnist --train.steps -5", ("--train.steps -5 cannot work: it must be 1 or more",)),
+        ("--config mnist --data.name cats", ("--data.name cats is not a data set here: use mnist",)),
+        ("--config mnist --train.batch_size 100", ("--train.batch_size 100", "8 devices: use 96 or 104")),
+        ("--config mnist --train.devices 9", ("--train.devices 9", "8 cpu devices here: use 8")),
+        ("--config mnist --data.binarization none", ("bernoulli needs pixels that are 0 or 1",)),
+        ("--config mnist --train.devices 1 --workdir /dev/null/run", ("/dev/null/run cannot be written",)),
+        ("--config mnist --train.devices 1 --workdir afile", ("afile is a file: name a folder",)),
+    ],
+)
+def test_a_mistake_is_one_clear_message_with_code_2_and_leaves_nothing(tmp_path, arguments, parts):
+    (tmp_path / "afile").write_text("mine")
+    assert_refused(train(*arguments.split(), cwd=tmp_path), *parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["afile"]
+
+
+def test_an_experiment_of_ones_own_is_a_path(tmp_path):
+    (tmp_path / "mine.py").write_text("config = 3\n")
+    assert_refused(train("--config", "mine.py", cwd=tmp_path), "mine.py must define config = Config(...)")
+    (tmp_path / "mine.py").write_text(
+        "from jaxvae.config import Config, Train\nconfig = Config(train=Train(steps=1234567))\n"
+    )
+    shown = train("--config", "mine.py", "--help", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "1234567" in shown.stdout
+
+
+def test_help_shows_every_field_with_the_experiments_own_defaults(tmp_path):
+    from jaxvae.config import Config, to_dict
+
+    shown = train("--config", "linear", "--help", cwd=tmp_path, COLUMNS="110")
+    assert shown.returncode == 0
+    text = unframed(shown.stdout)
+    for section, fields in to_dict(Config()).items():
+        for field in fields if isinstance(fields, dict) else ():
+            assert f"--{section}.{field} " in text, field
+    assert "gaussian N(G(z), sigma^2 I). (default: gaussian)" in text
+    assert "(default: runs/" not in text
+    general = train("--help", cwd=tmp_path)
+    assert general.returncode == 0
+    assert "linear, mnist" in general.stdout
+
+
+def test_an_unreadable_configuration_in_the_folder_is_named(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"train": {"stepz": 3}}')
+    done = train("--config", "mnist", "--train.devices", 1, "--workdir", "run", cwd=tmp_path)
+    assert_refused(done, "run/config.json is not a configuration of this version", "stepz")

@@ -1,0 +1,84 @@
+"""Imports run one way, from a later layer to an earlier one, and every module has a layer."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "jaxvae"
+LAYERS = (
+    ("configuration", {"config"}),
+    ("mathematics", {"distributions", "preprocessing", "networks", "vae", "objectives"}),
+    ("training", {"keys", "optimizer", "state", "step", "parallel"}),
+    ("the world", {"order", "data", "checkpoint", "metrics", "images", "workdir"}),
+    ("the run", {"evaluate", "report", "fit", "cli", "__init__", "load"}),
+)
+KNOWS = {
+    # What a layer may import from outside the project.
+    "configuration": {"dataclasses", "math", "typing"},
+    "mathematics": {"equinox", "jax", "jaxtyping", "math", "typing", "collections"},
+    "training": {"equinox", "jax", "jaxtyping", "optax", "numpy", "enum", "typing", "collections"},
+}
+
+
+def modules():
+    return {path.stem: path for path in PACKAGE.glob("*.py")}
+
+
+def imports(path):
+    """Every module that a file imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative import"
+            if node.module == "jaxvae":
+                yield from (f"jaxvae.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def level(module):
+    return next(i for i, (_, names) in enumerate(LAYERS) if module in names)
+
+
+def test_every_module_has_a_layer():
+    assert set(modules()) <= {name for _, names in LAYERS for name in names}
+
+
+def test_imports_go_to_the_same_or_an_earlier_layer():
+    seen = 0
+    for module, path in modules().items():
+        for name in imports(path):
+            if name.startswith("jaxvae."):
+                seen += 1
+                assert level(name.split(".")[1]) <= level(module), f"{module} imports {name}"
+    assert seen > 40  # the test reads what it should
+
+
+def test_there_are_no_import_circles():
+    graph = {
+        module: {name.split(".")[1] for name in imports(path) if name.startswith("jaxvae.")}
+        for module, path in modules().items()
+    }
+    while graph:
+        leaves = {module for module, uses in graph.items() if not uses & graph.keys()}
+        assert leaves, f"circle among {sorted(graph)}"
+        graph = {module: uses for module, uses in graph.items() if module not in leaves}
+
+
+def test_lower_layers_know_nothing_of_the_world():
+    for layer, names in LAYERS[:3]:
+        for module in names:
+            outside = {name.split(".")[0] for name in imports(modules()[module])} - {"jaxvae"}
+            assert outside <= KNOWS[layer], f"{module}: {outside - KNOWS[layer]}"
+
+
+def test_only_parallel_says_pmap():
+    sayers = {module for module, path in modules().items() if "pmap(" in path.read_text()}
+    assert sayers == {"parallel"}
+
+
+def test_modules_stay_small():
+    lengths = {module: len(path.read_text().splitlines()) for module, path in modules().items()}
+    assert max(lengths.values()) <= 300, lengths
+    assert sum(lengths.values()) <= 2000, lengths

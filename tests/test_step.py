@@ -1,0 +1,176 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.parallel import AXIS, map_over_devices, replicate, split_batch
+from jaxvae.state import initial_state
+from jaxvae.step import batch_loss, compute_copy, example_inputs, make_train_steps, train_keys
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
+MEAN = (IMAGES.mean(0) / 255).astype(np.float32)
+ROWS = np.random.default_rng(1).integers(0, 50, (12, 16)).astype(np.int32)
+
+
+def make_config(**sections):
+    base = {
+        "model": Model(latent_dim=3, hidden=(10,), activation="tanh"),
+        "train": Train(steps=12, batch_size=16, precision="float32"),
+        "optimizer": Optimizer(learning_rate=0.01, warmup_steps=3),
+    }
+    return Config(**{**base, **sections})
+
+
+def run(config, count=1, calls=((0, 12),), images=IMAGES):
+    """Trains on ``count`` devices in calls of the given steps; returns the state and every report."""
+    devices = jax.devices()[:count]
+    state = replicate(initial_state(config, jnp.asarray(MEAN)), devices)
+    keys, images = replicate((train_keys(config), images), devices)
+    mapped = (False, True, False, False, False)
+    train_steps = map_over_devices(
+        make_train_steps(config, AXIS), devices, mapped=mapped, out_mapped=False, donate=(0,)
+    )
+    reports = []
+    for first, last in calls:
+        rows = split_batch(ROWS[first:last], count)
+        state, report = train_steps(state, rows, np.bool_(False), keys, images)
+        reports.append(jax.tree.map(np.asarray, report))
+    return state, reports
+
+
+def assert_same_bits(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+@pytest.mark.parametrize("binarization", ["dynamic", "static", "threshold", "none"])
+def test_training_lowers_the_loss(binarization):
+    gaussian = binarization == "none"
+    model = Model(latent_dim=3, hidden=(10,), likelihood="gaussian" if gaussian else "bernoulli")
+    config = make_config(data=Data(binarization=binarization), model=model)
+    # Sixteen images that repeat can be learned by heart.
+    few = np.tile(IMAGES[:2] // 128 * 255, (25, 1, 1, 1))
+    _, reports = run(config, calls=[(0, 4), (4, 8), (8, 12)], images=few)
+    totals = [float(report.totals.loss) for report in reports]
+    assert totals[2] - totals[1] < totals[0]
+
+
+def test_the_cut_into_calls_does_not_matter():
+    config = make_config(optimizer=Optimizer(ema_decay=0.9))
+    whole, reports = run(config)
+    parts, part_reports = run(config, calls=[(0, 4), (4, 8), (8, 12)])
+    assert_same_bits(whole, parts)
+    assert_same_bits(reports[-1], part_reports[-1])
+    assert int(whole.step) == 12
+
+
+def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():
+    config = make_config(optimizer=Optimizer(learning_rate=0.01, warmup_steps=0, epsilon=1.0, clip_norm=None))
+    state = initial_state(config, jnp.asarray(MEAN))
+    positions = jnp.arange(16)
+    x, keys = example_inputs(
+        config.data, train_keys(config), state.step, positions, jnp.asarray(ROWS[0]), jnp.asarray(IMAGES)
+    )
+    grads = jax.grad(lambda m: batch_loss(m, x, keys, jnp.float32(1), "float32")[0])(state.model)
+    after, _ = run(config, calls=[(0, 1)])
+    expected = jax.tree.map(lambda w, g: w - 0.01 * g / (jnp.abs(g) + 1.0), state.model, grads)
+    for ours, wanted in zip(jax.tree.leaves(after.model), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_gradient_scale_and_training_do_not_depend_on_the_number_of_devices(count):
+    # Plain gradient descent in effect: epsilon dwarfs Adam's denominator, so a gradient that is summed
+    # over devices instead of averaged would move the weights count times as far.
+    config = make_config(
+        optimizer=Optimizer(learning_rate=100.0, warmup_steps=0, epsilon=1e4, clip_norm=None, ema_decay=0.5)
+    )
+    one, reports = run(config)
+    many, many_reports = run(config, count)
+    start = initial_state(config, jnp.asarray(MEAN)).model
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), one.model, start)
+    assert max(jax.tree.leaves(moved)) > 1e-3
+    for ours, wanted in zip(jax.tree.leaves(many), jax.tree.leaves(one), strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(many_reports[-1].totals.loss, reports[-1].totals.loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize("binarization", ["dynamic", "static"])
+def test_a_shard_sees_the_same_examples_and_noise_as_the_whole_batch(binarization):
+    data, keys = (
+        Data(binarization=binarization),
+        train_keys(make_config(data=Data(binarization=binarization))),
+    )
+    images, rows, step = jnp.asarray(IMAGES), jnp.asarray(ROWS[0]), jnp.int32(5)
+    x, noise = example_inputs(data, keys, step, jnp.arange(16), rows, images)
+    noise = jax.random.key_data(noise)
+    for count in (2, 4, 8):
+        local = 16 // count
+        for device in range(count):
+            part = slice(device * local, (device + 1) * local)
+            xs, ns = example_inputs(data, keys, step, jnp.arange(16)[part], rows[part], images)
+            np.testing.assert_array_equal(xs, x[part])
+            np.testing.assert_array_equal(jax.random.key_data(ns), noise[part])
+
+
+def test_dynamic_binarisation_changes_with_the_step_and_static_does_not():
+    images, rows = jnp.asarray(IMAGES), jnp.asarray(ROWS[0])
+    for binarization, changes in (("dynamic", True), ("static", False)):
+        data = Data(binarization=binarization)
+        keys = train_keys(make_config(data=data))
+        first, second = (
+            example_inputs(data, keys, jnp.int32(step), jnp.arange(16), rows, images) for step in (1, 2)
+        )
+        assert np.any(first[0] != second[0]) == changes
+        assert np.any(jax.random.key_data(first[1]) != jax.random.key_data(second[1]))
+        # A static draw belongs to the image, wherever in a batch it stands.
+        if not changes:
+            moved = example_inputs(data, keys, jnp.int32(1), jnp.arange(16) + 3, rows, images)
+            np.testing.assert_array_equal(moved[0], first[0])
+
+
+def test_totals_are_sums_until_they_are_emptied():
+    config = make_config()
+    devices = jax.devices()[:1]
+    state = replicate(initial_state(config, jnp.asarray(MEAN)), devices)
+    keys, images = replicate((train_keys(config), IMAGES), devices)
+    train_steps = map_over_devices(
+        make_train_steps(config, AXIS), devices, mapped=(False, True, False, False, False), out_mapped=False
+    )
+    state, first = train_steps(state, split_batch(ROWS[:4], 1), np.bool_(True), keys, images)
+    fresh, emptied = train_steps(state, split_batch(ROWS[4:8], 1), np.bool_(True), keys, images)
+    kept, both = train_steps(state, split_batch(ROWS[4:8], 1), np.bool_(False), keys, images)
+    assert_same_bits(fresh.model, kept.model)
+    assert float(both.totals.steps) == 8
+    assert float(emptied.totals.steps) == 4
+    np.testing.assert_allclose(both.totals.loss, first.totals.loss + emptied.totals.loss, rtol=1e-5)
+
+
+def test_the_rate_is_weighted_by_beta_as_it_warms_up():
+    config = make_config(objective=Objective(beta=3.0, beta_warmup_steps=4))
+    _, reports = run(config, calls=[(step, step + 1) for step in range(6)])
+    totals = [jax.tree.map(float, report.totals) for report in reports]
+    before = (0.0, 0.0, 0.0)
+    for step, now in enumerate(totals):
+        rate, distortion, loss = (
+            value - last for value, last in zip((now.rate, now.distortion, now.loss), before, strict=True)
+        )
+        beta = 3 * min(1, (step + 1) / 4)
+        np.testing.assert_allclose(loss, distortion + beta * rate, rtol=1e-4)
+        before = (now.rate, now.distortion, now.loss)
+
+
+def test_bfloat16_computes_low_keeps_weights_high_and_trains_alike():
+    config = make_config(model=Model(latent_dim=3, hidden=(10,), activation="tanh"))
+    low = dataclasses.replace(config, train=dataclasses.replace(config.train, precision="bfloat16"))
+    high_state, high = run(config)
+    low_state, report = run(low)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(low_state.model)} == {"float32"}
+    networks = compute_copy(low_state.model, "bfloat16")
+    assert {leaf.dtype.name for leaf in jax.tree.leaves((networks.encoder, networks.decoder))} == {"bfloat16"}
+    np.testing.assert_allclose(report[-1].totals.loss, high[-1].totals.loss, rtol=5e-3)
+    with pytest.raises(AssertionError):
+        assert_same_bits(high_state.model, low_state.model)

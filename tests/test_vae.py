@@ -1,0 +1,56 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae import data
+from jaxvae.config import Config, Data, Model
+from jaxvae.distributions import Bernoulli, Gaussian
+from jaxvae.evaluate import Evaluator
+from jaxvae.vae import build_vae
+
+
+def test_all_leaves_are_float32_arrays(make_vae):
+    for likelihood in ("bernoulli", "gaussian"):
+        leaves = jax.tree.leaves(make_vae(likelihood=likelihood))
+        assert all(isinstance(leaf, jax.Array) and leaf.dtype == jnp.float32 for leaf in leaves)
+
+
+def test_reconstruction_and_samples_are_decoder_means(make_vae):
+    model = make_vae(latent_dim=4, hidden=(8,))
+    x = jax.random.uniform(jax.random.key(1), (28, 28, 1))
+    np.testing.assert_array_equal(model.reconstruct(x), model.decode(model.encode(x).mean).mean)
+    z = jax.random.normal(jax.random.key(2), (4,))
+    np.testing.assert_array_equal(model.sample(jax.random.key(2)), model.decode(z).mean)
+    assert isinstance(model.decode(z), Bernoulli)
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told(make_vae, learned):
+    model = make_vae(latent_dim=2, hidden=(), likelihood="gaussian", sigma=0.3, learn_sigma=learned)
+    z = jnp.ones(2)
+    assert isinstance(model.decode(z), Gaussian)
+    np.testing.assert_allclose(jnp.exp(model.likelihood.log_sigma), 0.3, rtol=1e-5)
+    grads = jax.grad(lambda m: m.decode(z).log_prob(jnp.zeros((28, 28, 1))))(model)
+    assert (float(grads.likelihood.raw_log_sigma) != 0) == learned
+
+
+def test_without_hidden_layers_encoder_and_decoder_are_affine(make_vae):
+    model = make_vae(latent_dim=3, hidden=(), likelihood="gaussian")
+    z = jax.random.normal(jax.random.key(0), (2, 3))
+    x = jax.random.normal(jax.random.key(1), (2, 28, 28, 1))
+    for f, (a, b) in ((model.decoder, z), (lambda x: model.encode(x).mean, x)):
+        np.testing.assert_allclose(f((a + b) / 2), (f(a) + f(b)) / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_an_untrained_model_scores_like_independent_pixels_at_the_training_mean():
+    dataset = data.load(Data())
+    mean = data.pixel_mean(dataset.train, "dynamic")
+    model = build_vae(Model(), jnp.asarray(mean), key=jax.random.key(0))
+    evaluator = Evaluator(Config(), dataset.test, jax.devices()[:1])
+    scores = evaluator.summarise(evaluator.dispatch(model, 2), 2)
+    p, test = np.clip(mean, 1e-3, 1 - 1e-3), dataset.test / 255
+    independent = -(test * np.log(p) + (1 - test) * np.log1p(-p)).sum((1, 2, 3)).mean()
+    assert abs(independent - 205.9) < 0.1
+    assert abs(scores["distortion"] - independent) < 2
+    assert scores["rate"] < 3

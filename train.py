@@ -1,0 +1,9 @@
+"""Train a variational autoencoder: ``python train.py --config mnist``."""
+
+import sys
+from pathlib import Path
+
+from jaxvae.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).parent / "configs"))
