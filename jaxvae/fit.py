@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from jaxvae import order
+from jaxvae.call import TrainCall
 from jaxvae.checkpoint import Checkpoints, snapshot
 from jaxvae.config import Config, UserError, validate
 from jaxvae.data import Dataset, load, pixel_mean
@@ -26,18 +26,10 @@ from jaxvae.images import write_grid
 from jaxvae.metrics import MetricsFile, write_json
 from jaxvae.objectives import Bounds
 from jaxvae.optimizer import learning_rate_schedule
-from jaxvae.parallel import (
-    AXIS,
-    Device,
-    check_divides,
-    choose_devices,
-    map_over_devices,
-    replicate,
-    split_batch,
-)
+from jaxvae.parallel import Device, check_divides, choose_devices, replicate
 from jaxvae.report import Watcher
 from jaxvae.state import TrainState, initial_state
-from jaxvae.step import Report, make_train_steps, train_keys
+from jaxvae.step import Report
 from jaxvae.workdir import Workdir
 
 
@@ -119,35 +111,20 @@ class _Run:
     def train(self, state: TrainState, start: int) -> TrainState:
         """Takes every step from ``start`` to the last, and returns the state after it."""
         config, train = self.config, self.config.train
-        per_call, size = steps_per_call(config, start), len(self.dataset.train)
+        per_call = steps_per_call(config, start)
         if per_call < min(10, train.steps_per_call, train.steps):
             self.watcher.say(
                 f"Note: only {per_call} steps fit one compiled call, which may be slower: give train.steps, "
                 "log_every, eval_every and checkpoint_every a larger common divisor."
             )
-        images, keys = replicate((self.dataset.train, train_keys(config)), self.devices)
-
-        def arguments(step: int) -> tuple:
-            rows = order.indices(config.seed, step * train.batch_size, per_call * train.batch_size, size)
-            rows = split_batch(rows.reshape(per_call, train.batch_size), len(self.devices))
-            return rows, np.bool_(step % train.log_every == 0), keys, images
-
-        compiling = time.perf_counter()
-        train_steps = map_over_devices(
-            make_train_steps(config, AXIS),
-            self.devices,
-            mapped=(False, True, False, False, False),
-            out_mapped=False,
-            donate=(0,),
-        )
-        train_steps = train_steps.lower(state, *arguments(start)).compile()
-        self.throughput["compile_seconds"] = time.perf_counter() - compiling
+        call = TrainCall(config, self.dataset.train, self.devices, state, per_call)
+        self.throughput["compile_seconds"] = call.compile_seconds
 
         self.watcher.start(start, train.steps)
         self._begin(start)
         due = None
         for step in range(start, train.steps, per_call):
-            state, report = train_steps(state, *arguments(step))
+            state, report = call(state, step)
             previous, due = due, self._dispatch(state, report, step + per_call, per_call)
             if previous is not None:
                 self._handle(previous)

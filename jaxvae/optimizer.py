@@ -37,12 +37,12 @@ def build_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformati
     clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
     chain = optax.chain(clip, adam)
 
-    def update(grads: PyTree, state: optax.OptState, weights: PyTree | None = None):
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         # Optax mixes dtypes, which strict promotion would refuse.
         with jax.numpy_dtype_promotion("standard"):
-            return chain.update(grads, state, weights)
+            return chain.update(updates, state, params)
 
-    return optax.GradientTransformation(chain.init, update)
+    return optax.GradientTransformation(init=chain.init, update=update)
 
 
 def update_average(average: PyTree, weights: PyTree, step: Float[Array, ""], decay: float) -> PyTree:

@@ -61,7 +61,9 @@ def example_inputs(
         binarization = fold_in_each(keys.binarization, indices)
     else:
         binarization = fold_in_each(jax.random.fold_in(keys.binarization, step), positions)
-    x = jax.vmap(preprocess, in_axes=(0, 0, None))(images[indices], binarization, data.binarization)
+    # Rows of pixels are gathered, not images: a CPU's loops want one long axis.
+    pixels = images.reshape(len(images), -1)[indices].reshape(-1, *images.shape[1:])
+    x = jax.vmap(preprocess, in_axes=(0, 0, None))(pixels, binarization, data.binarization)
     return x, fold_in_each(jax.random.fold_in(keys.posterior, step), positions)
 
 

@@ -73,8 +73,8 @@ def test_a_run_that_is_continued_ends_with_the_bits_of_one_that_never_stopped(tm
 
 def test_other_cadences_continue_the_same_training(tmp_path, small_config):
     fit(small_config, tmp_path / "whole")
-    constant = replace(small_config, train={"log_every": 6, "eval_every": 12, "checkpoint_every": 24})
-    fit(constant, tmp_path / "other")
+    other = replace(small_config, train={"log_every": 6, "eval_every": 12, "checkpoint_every": 24})
+    fit(other, tmp_path / "other")
     first, second = parameters(tmp_path / "whole", 24), parameters(tmp_path / "other", 24)
     assert all(first[name].tobytes() == second[name].tobytes() for name in first if "totals" not in name)
 
@@ -92,7 +92,8 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(tmp_path):
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     whole = start(tmp_path / "whole")
-    assert whole.wait(300) == 0, whole.stdout.read().decode()
+    output = whole.communicate(timeout=300)[0].decode()
+    assert whole.returncode == 0, output
 
     run, killed_at = tmp_path / "killed", []
     for wanted in (200, 450, 900):
@@ -104,7 +105,8 @@ def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(tmp_path):
                 killed_at.append(max(done))
                 break
             time.sleep(0.005)
-        assert process.wait(300) == -signal.SIGKILL, process.stdout.read().decode()
+        output = process.communicate(timeout=300)[0].decode()
+        assert process.returncode == -signal.SIGKILL, output
     assert all(step * 64 % 60_000 > 0 for step in killed_at)
     last = start(run)
     output = last.communicate(timeout=300)[0].decode()
@@ -154,7 +156,7 @@ def test_a_run_compiles_its_train_step_and_its_evaluation_once(tmp_path, small_c
 
         return made
 
-    monkeypatch.setattr("jaxvae.fit.make_train_steps", counting("train", make_train_steps))
+    monkeypatch.setattr("jaxvae.call.make_train_steps", counting("train", make_train_steps))
     score = Evaluator._score_rows
     monkeypatch.setattr(Evaluator, "_score_rows", lambda *a: traced.append("score") or score(*a))
     for steps in (12, 24):

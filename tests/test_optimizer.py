@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +28,7 @@ def test_one_step_is_adam_on_the_clipped_gradient():
     config = Optimizer(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=1.0, epsilon=0.5)
     optimizer = build_optimizer(config, 10)
     weights, grads = {"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([30.0, 40.0])}
-    updates, _ = optimizer.update(grads, optimizer.init(weights), weights)
+    updates: Any = optimizer.update(grads, optimizer.init(weights), weights)[0]
     clipped = np.array([0.6, 0.8])
     # After one step Adam's bias-corrected moments are the gradient and its square.
     np.testing.assert_allclose(updates["w"], -0.1 * clipped / (clipped + 0.5), rtol=1e-5)

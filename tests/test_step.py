@@ -118,8 +118,7 @@ def test_a_shard_sees_the_same_examples_and_noise_as_the_whole_batch(binarizatio
 
 def test_dynamic_binarisation_changes_with_the_step_and_static_does_not():
     images, rows = jnp.asarray(IMAGES), jnp.asarray(ROWS[0])
-    for binarization, changes in (("dynamic", True), ("static", False)):
-        data = Data(binarization=binarization)
+    for data, changes in ((Data(binarization="dynamic"), True), (Data(binarization="static"), False)):
         keys = train_keys(make_config(data=data))
         first, second = (
             example_inputs(data, keys, jnp.int32(step), jnp.arange(16), rows, images) for step in (1, 2)

@@ -1,0 +1,90 @@
+"""A linear VAE is probabilistic PCA: the whole trainer against a closed form (Tipping and Bishop 1999)."""
+
+import dataclasses
+import math
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxvae
+from jaxvae.config import Data
+from jaxvae.data import load
+from jaxvae.evaluate import Evaluator
+from jaxvae.fit import fit
+from jaxvae.parallel import choose_devices
+from jaxvae.vae import GaussianLikelihood
+
+LATENT = 10
+
+
+class ClosedForm:
+    """The maximum-likelihood solution, in float64."""
+
+    def __init__(self, x):
+        self.mean = x.mean(0)
+        values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+        values, vectors = values[::-1], vectors[:, ::-1]
+        self.values, self.dimensions = values, len(values)
+        self.variance = values[LATENT:].mean()
+        weights = vectors[:, :LATENT] * np.sqrt(values[:LATENT] - self.variance)
+        self.covariance = weights @ weights.T + self.variance * np.eye(self.dimensions)
+
+    def log_likelihood(self, x):
+        """Mean log-density over the rows of x, from the covariance."""
+        centred = x - self.mean
+        mahalanobis = np.einsum("nd,nd->n", centred @ np.linalg.inv(self.covariance), centred)
+        log_determinant = np.linalg.slogdet(self.covariance)[1]
+        return -0.5 * (self.dimensions * math.log(2 * math.pi) + log_determinant + mahalanobis.mean())
+
+    def training_log_likelihood(self):
+        """The same on the training set, from the eigenvalues alone."""
+        d, k = self.dimensions, LATENT
+        logs = np.log(self.values[:k]).sum() + (d - k) * math.log(self.variance)
+        return -0.5 * (d * math.log(2 * math.pi) + logs + d)
+
+
+@pytest.fixture(scope="module")
+def images():
+    dataset = load(Data())
+    flat = [images.reshape(len(images), -1) / 255 for images in (dataset.train, dataset.test)]
+    return dataset, *flat, ClosedForm(flat[0])
+
+
+def check(images, folder, config, *, log_likelihood, variance):
+    """Trains, then compares train and test with the closed form to the given relative tolerances."""
+    dataset, train, test, closed = images
+    np.testing.assert_allclose(closed.log_likelihood(train), closed.training_log_likelihood(), rtol=1e-9)
+    summary = fit(config, folder)
+    model = jaxvae.load_model(folder)
+    assert isinstance(model.likelihood, GaussianLikelihood)
+    learned = float(np.exp(2 * np.asarray(model.likelihood.log_sigma, np.float64)))
+    assert abs(learned / closed.variance - 1) < variance
+    evaluator = Evaluator(config, dataset.train, choose_devices(config.train.devices))
+    samples = config.eval.interim_importance_samples
+    on_train = evaluator.summarise(evaluator.dispatch(model, samples), samples)
+    for scores, x in ((on_train, train), (summary["test"], test)):
+        best = closed.log_likelihood(x)
+        assert abs(scores["elbo"] / best - 1) < log_likelihood
+        assert abs(-scores["nll"] / best - 1) < log_likelihood
+    return summary["test"]
+
+
+def experiment():
+    return runpy.run_path(str(Path(__file__).parents[1] / "configs" / "linear.py"))["config"]
+
+
+def test_a_short_run_comes_close(images, tmp_path):
+    config = experiment()
+    train = dataclasses.replace(config.train, steps=3_000, eval_every=3_000, devices=1, batch_size=512)
+    config = dataclasses.replace(config, train=train)
+    test = check(images, tmp_path, config, log_likelihood=4e-3, variance=5e-3)
+    assert 0 <= test["gap"] < 0.5
+
+
+@pytest.mark.slow
+def test_the_shipped_experiment_is_probabilistic_pca(images, tmp_path):
+    config = dataclasses.replace(experiment(), train=dataclasses.replace(experiment().train, devices=1))
+    test = check(images, tmp_path, config, log_likelihood=1e-3, variance=5e-3)
+    assert abs(test["gap"]) < 3 * test["gap_stderr"]

@@ -1,0 +1,26 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxvae
+from jaxvae.config import UserError
+from jaxvae.data import Data, load
+from jaxvae.evaluate import Evaluator
+from jaxvae.fit import fit
+
+
+def test_a_loaded_model_scores_what_its_run_reported(tmp_path, small_config):
+    summary = fit(small_config, tmp_path / "run")
+    model = jaxvae.load_model(tmp_path / "run")
+    evaluator = Evaluator(small_config, load(Data()).test, jax.devices()[:1])
+    assert evaluator.summarise(evaluator.dispatch(model, 4), 4) == summary["test"]
+    images = jax.vmap(model.sample)(jax.random.split(jax.random.key(0), 3))
+    assert images.shape == (3, 28, 28, 1)
+    assert np.all((images >= 0) & (images <= 1))
+    assert model.encode(jnp.zeros((28, 28, 1))).mean.shape == (3,)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(UserError, match="nothing holds no run with a checkpoint"):
+        jaxvae.load_model(tmp_path / "nothing")
