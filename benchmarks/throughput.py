@@ -8,10 +8,15 @@ of a matrix product measured in the same run. Medians of repeats in which models
 """
 
 import dataclasses
+import datetime
 import itertools
 import json
+import os
+import platform
+import re
 import runpy
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Literal
@@ -24,7 +29,7 @@ import tyro
 from jaxvae.call import TrainCall
 from jaxvae.config import Config, Model, Precision, Train
 from jaxvae.data import load, pixel_mean
-from jaxvae.parallel import choose_devices, replicate
+from jaxvae.parallel import Device, choose_devices, replicate
 from jaxvae.state import initial_state
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -157,10 +162,23 @@ def measure(options: Options) -> list[dict]:
                 "bound_examples_per_second": peak / training.flops,
                 "bound_fraction": rate * training.flops / peak,
                 "compile_seconds": training.compile_seconds,
-                "device": f"{len(devices)} x {devices[0].device_kind}",
+                "device": f"{len(devices)} x {device_name(devices[0])}",
             }
         )
     return rows
+
+
+def device_name(device: Device) -> str:
+    """What the device calls itself; for a CPU also the processor's name and the cores that JAX may use."""
+    if device.platform != "cpu":
+        return device.device_kind
+    names = (
+        re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        if sys.platform == "linux"
+        else []
+    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"cpu ({names[0] if names else platform.processor()}, {cores} cores)"
 
 
 def main() -> None:
@@ -170,7 +188,8 @@ def main() -> None:
     if options.json:
         print("\n".join(json.dumps(row) for row in rows))
         return
-    print(f"{rows[0]['device']}, jax {jax.__version__}, {options.precision}")
+    today = datetime.date.today().isoformat()
+    print(f"{today}, {rows[0]['device']}, jax {jax.__version__}, {options.precision}")
     print("model     batch   examples/s       bound  fraction   GFLOP/s  compile s")
     for row in rows:
         print(
