@@ -12,7 +12,6 @@ import datetime
 import itertools
 import json
 import os
-import platform
 import re
 import runpy
 import statistics
@@ -178,7 +177,7 @@ def device_name(device: Device) -> str:
         else []
     )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"cpu ({names[0] if names else platform.processor()}, {cores} cores)"
+    return f"cpu ({names[0]}, {cores} cores)"
 
 
 def main() -> None:
