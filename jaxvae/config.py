@@ -188,6 +188,7 @@ def validate(config: Config) -> None:
     require(0 <= config.seed < 2**32, "seed", "from 0 to 4294967295")
     for name in _POSITIVE_INTEGERS:
         require(values[name] >= 1, name, "1 or more")
+    require(config.eval.grid >= 2, "eval.grid", "2 or more")
     for name in ("optimizer.warmup_steps", "objective.beta_warmup_steps"):
         require(values[name] >= 0, name, "0 or more")
     require(all(width >= 1 for width in config.model.hidden), "model.hidden", "widths of 1 or more")
@@ -220,7 +221,6 @@ _POSITIVE_INTEGERS = (
     "eval.importance_samples",
     "eval.interim_importance_samples",
     "eval.batch_size",
-    "eval.grid",
 )
 
 

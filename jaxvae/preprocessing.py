@@ -25,14 +25,15 @@ def preprocess(
 def _bernoulli(
     pixels: UInt8[Array, "height width channel"], key: Key[Array, ""]
 ) -> Float[Array, "height width channel"]:
-    """1 with probability pixel / 255, by comparing 16 random bits with 65536 * pixel / 255.
+    """1 with probability pixel / 255, exactly, from 8 random bits a pixel.
 
-    Half the random bits of a float draw. ``257 pixel`` is that threshold to within one part in 65536
-    and the last term rounds it, so that 255 is always 1, 0 is always 0 and no probability is off by
-    more than 8e-6.
+    With r uniform on 0..255 and d on 0..254, ``(255 r + d) / 65280`` is uniform on 65280 equal steps, and
+    ``pixel / 255`` of them are below ``256 pixel``. Each pixel has its own r; the image's pixels share d,
+    which moves each one's probability, given d, by less than 1/256. Random bits are a tenth of a step on a
+    CPU: this takes a quarter of what a draw of floats does.
     """
-    words = jax.random.bits(key, ((pixels.size + 1) // 2,), jnp.uint32)
-    uniform = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[: pixels.size]
-    level = pixels.reshape(-1).astype(jnp.int32)
-    ones = uniform.astype(jnp.int32) < 257 * level + (level > 127).astype(jnp.int32)
+    words = jax.random.bits(key, (-(-pixels.size // 4) + 1,), jnp.uint32)
+    r = jax.lax.bitcast_convert_type(words[1:], jnp.uint8).reshape(-1)[: pixels.size].astype(jnp.int32)
+    d = (words[0] % 255).astype(jnp.int32)
+    ones = 255 * r + d < 256 * pixels.reshape(-1).astype(jnp.int32)
     return ones.astype(jnp.float32).reshape(pixels.shape)

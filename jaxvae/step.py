@@ -16,6 +16,7 @@ from jaxvae.config import Config, Data
 from jaxvae.keys import Stream, fold_in_each, stream
 from jaxvae.objectives import Terms, elbo_terms
 from jaxvae.optimizer import build_optimizer, learning_rate_schedule, update_average
+from jaxvae.parallel import mean_over_devices
 from jaxvae.preprocessing import preprocess
 from jaxvae.state import Totals, TrainState
 from jaxvae.vae import VAE
@@ -105,7 +106,7 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., TrainState]
         beta = config.objective.beta * jnp.minimum(1.0, (state.step + 1) / max(1, warmup))
         gradient = jax.value_and_grad(batch_loss, has_aux=True)
         (loss, terms), grads = gradient(state.model, x, noise, beta, config.train.precision)
-        grads, loss, terms = jax.lax.pmean((grads, loss, terms), axis_name)
+        grads, loss, terms = mean_over_devices((grads, loss, terms), axis_name)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.model)
         model = eqx.apply_updates(state.model, updates)
         average = state.average

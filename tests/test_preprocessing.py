@@ -1,3 +1,5 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,13 +23,23 @@ def test_bernoulli_draws_have_probability_pixel_over_255():
     assert frequency[255] == 1
 
 
-def test_the_threshold_of_every_level_is_right_to_eight_millionths():
-    level = np.arange(256)
-    probability = (257 * level + (level > 127)) / 65536
-    assert np.abs(probability - level / 255).max() < 8e-6
-    # Odd sizes use the last word's first half.
+def test_the_rule_gives_every_level_its_exact_probability():
+    r, d = np.meshgrid(np.arange(256), np.arange(255))
+    for level in range(256):
+        assert (255 * r + d < 256 * level).mean() == level / 255
+    # A number of pixels that is no multiple of four uses a part of the last word.
     pixels = jnp.full((3, 3, 1), 255, jnp.uint8)
     assert np.all(preprocess(pixels, jax.random.key(0), "static") == 1)
+
+
+def test_pixels_are_independent_up_to_what_they_share():
+    keys = jax.random.split(jax.random.key(1), 40_000)
+    pixels = jnp.full((6, 6, 1), 100, jnp.uint8)
+    draws = np.asarray(jax.vmap(preprocess, (None, 0, None))(pixels, keys, "dynamic")).reshape(-1, 36)
+    correlations = np.corrcoef(draws.T)[np.triu_indices(36, 1)]
+    # 630 pairs, each with a standard error of 1 / 200.
+    assert np.abs(correlations).max() < 4.5 / 200
+    assert abs(correlations.mean()) < 4 / 200 / math.sqrt(630)
 
 
 def test_none_and_threshold_are_deterministic():
