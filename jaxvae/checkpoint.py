@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,9 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from jaxvae.parallel import Device, replicate
+
+_ARGUMENTS: Any = ocp.args
+"""Typed by a decorator that type checkers cannot see through in older versions of Orbax."""
 
 
 @jax.jit
@@ -34,12 +38,12 @@ class Checkpoints:
     def save(self, step: int, state: PyTree) -> None:
         """Starts writing ``state``, unless the step is there; returns once it is copied to the host."""
         if step not in self._manager.all_steps():
-            self._manager.save(step, args=ocp.args.StandardSave(state))
+            self._manager.save(step, args=_ARGUMENTS.StandardSave(state))
 
     def restore(self, step: int, like: PyTree, devices: Sequence[Device]) -> PyTree:
         """The state saved at ``step``, with the structure, shapes and types of ``like``, on every device."""
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, replicate(like, devices))
-        return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        return self._manager.restore(step, args=_ARGUMENTS.StandardRestore(target))
 
     def close(self) -> None:
         """Waits until everything is on disk."""

@@ -7,8 +7,7 @@ depends on.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from jaxvae.config import Config
 from jaxvae.keys import Stream, stream
@@ -41,7 +40,7 @@ class TrainState(eqx.Module):
     model: VAE
     average: VAE | None
     """Moving average of the weights, if the optimizer keeps one."""
-    opt_state: optax.OptState
+    opt_state: PyTree
     totals: Totals
 
     @property
