@@ -30,6 +30,7 @@ from jaxvae.parallel import Device, check_divides, choose_devices, replicate
 from jaxvae.report import Watcher
 from jaxvae.state import TrainState, initial_state
 from jaxvae.step import Report
+from jaxvae.vae import GaussianLikelihood
 from jaxvae.workdir import Workdir
 
 
@@ -200,6 +201,8 @@ class _Run:
         step, samples = self.config.train.steps, self.config.eval.importance_samples
         pictures = self.evaluator.pictures(state.evaluated)
         test = self.evaluator.summarise(self.evaluator.dispatch(state.evaluated, samples), samples)
+        if isinstance(state.evaluated.likelihood, GaussianLikelihood):
+            test["sigma"] = math.exp(state.evaluated.likelihood.log_sigma)
         self._evaluated(step, test, pictures)
         self.metrics.close()
         if self.throughput["train_seconds"] is None and self.folder.summary.exists():

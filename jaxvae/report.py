@@ -59,6 +59,8 @@ class Watcher:
             ("bits per dimension", f"{test['bits_per_dim']:.4f}", ""),
             ("active units", f"{test['active_units']}", "latents whose mean varies"),
         ]
+        if "sigma" in test:
+            rows.append(("sigma", f"{test['sigma']:.5f}", "of a pixel, given z"))
         self.say(f"\nTest, step {summary['step']}, {test['examples']} images, nats per image:")
         for name, value, remark in rows:
             self.say(f"  {name:<20}{value:>20}   {remark}".rstrip())

@@ -61,6 +61,7 @@ def check(images, folder, config, *, log_likelihood, variance):
     assert isinstance(model.likelihood, GaussianLikelihood)
     learned = float(np.exp(2 * np.asarray(model.likelihood.log_sigma, np.float64)))
     assert abs(learned / closed.variance - 1) < variance
+    np.testing.assert_allclose(summary["test"]["sigma"], math.sqrt(learned), rtol=1e-6)
     evaluator = Evaluator(config, dataset.train, choose_devices(config.train.devices))
     samples = config.eval.interim_importance_samples
     on_train = evaluator.summarise(evaluator.dispatch(model, samples), samples)
