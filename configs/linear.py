@@ -2,8 +2,8 @@
 
 Probabilistic principal component analysis (Tipping and Bishop 1999) as a VAE: linear encoder and
 decoder, Gaussian likelihood with one learned sigma, 10 latents, pixels / 255. Its optimum is known in
-closed form, so this run tests the trainer from end to end: a test ELBO of 186.01 nats against 186.02 in
-2 minutes on two CPU cores.
+closed form, so this run tests the trainer from end to end: a test ELBO of 186.014 nats against
+186.024, and a gap of 0.003 +- 0.003, in 3 minutes on two CPU cores.
 """
 
 from jaxvae.config import Config, Data, Eval, Model, Optimizer, Train
@@ -13,7 +13,7 @@ config = Config(
     model=Model(latent_dim=10, hidden=(), likelihood="gaussian", sigma=0.2, learn_sigma=True),
     # Beyond 2e-2 the log-scales, which are linear in the image here, run away before the rest is learned.
     optimizer=Optimizer(learning_rate=1.5e-2, warmup_steps=1_000),
-    train=Train(steps=30_000, batch_size=1024, log_every=500, eval_every=10_000, checkpoint_every=5_000),
+    train=Train(steps=60_000, batch_size=1024, log_every=500, eval_every=20_000, checkpoint_every=5_000),
     # At the optimum all importance weights of an image are equal: few are enough.
     eval=Eval(importance_samples=64),
 )
