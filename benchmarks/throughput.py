@@ -87,7 +87,7 @@ class Training:
         self.flops = matrix_flops(config, mean.size)
 
         def fresh():
-            return replicate(jax.jit(initial_state, static_argnums=0)(config, jnp.asarray(mean)), devices)
+            return replicate(initial_state(config, jnp.asarray(mean)), devices)
 
         probe = TrainCall(config, dataset.train, devices, fresh(), 10)
         self.compile_seconds = probe.compile_seconds

@@ -102,7 +102,7 @@ class _Run:
     def restore(self) -> tuple[TrainState, int]:
         """The state to go on from, placed on every device, and its step."""
         mean = pixel_mean(self.dataset.train, self.config.data.binarization)
-        state = replicate(jax.jit(initial_state, static_argnums=0)(self.config, mean), self.devices)
+        state = replicate(initial_state(self.config, mean), self.devices)
         step = self.checkpoints.latest
         if step is not None:
             state = self.checkpoints.restore(step, state, self.devices)

@@ -4,6 +4,8 @@ Only arrays: the state is what a checkpoint holds, and with the seed it is all t
 depends on.
 """
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -49,6 +51,7 @@ class TrainState(eqx.Module):
         return self.model if self.average is None else self.average
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def initial_state(config: Config, pixel_mean: Float[Array, "height width channel"]) -> TrainState:
     """The state before the first step: a function of the configuration and the training mean."""
     model = build_vae(config.model, pixel_mean, key=stream(config.seed, Stream.INITIAL_WEIGHTS))

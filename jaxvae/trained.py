@@ -24,7 +24,7 @@ def load_model(path: str | Path) -> VAE:
     if config is None or step is None:
         raise UserError(f"{path} holds no run with a checkpoint")
     mean = pixel_mean(load(config.data).train, config.data.binarization)
-    like = jax.jit(initial_state, static_argnums=0)(config, jnp.asarray(mean))
+    like = initial_state(config, jnp.asarray(mean))
     checkpoints = Checkpoints(folder.checkpoints, config.train.checkpoints_kept)
     try:
         return checkpoints.restore(step, like, jax.devices()[:1]).evaluated
