@@ -3,14 +3,18 @@
 import argparse
 import dataclasses
 import difflib
+import os
 import runpy
+import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from jaxvae.config import Config, UserError
+from jaxvae.signals import Signals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,21 +30,64 @@ class Command:
     experiment: Annotated[Config, tyro.conf.arg(name="")]
     workdir: Path | None = None
     """The run's folder; None: runs/NAME of the experiment."""
+    replay: int | None = None
+    """Train nothing: go back to this step of the run in --workdir, exactly, and say what happens there."""
+    coordinator_address: str | None = None
+    """Several hosts, where the environment does not tell (TPU pods, Slurm and Open MPI do): HOST:PORT of
+    the first process, the same for all."""
+    num_processes: int | None = None
+    """Several hosts: how many processes train together."""
+    process_id: int | None = None
+    """Several hosts: which of them this is, from 0."""
 
 
 def main(configs: Path, arguments: list[str] | None = None) -> int:
-    """Runs the command; returns the exit code: 0, or 2 for a mistake in the command."""
+    """Runs the command; returns the exit code.
+
+    0; 2 for a mistake in the command; 1 for a run that cannot go on; 130 and 143 after SIGINT and SIGTERM.
+    """
+    started = time.perf_counter()
     arguments = sys.argv[1:] if arguments is None else arguments
+    command = None
     try:
-        command = parse(configs, arguments)
-        # JAX takes seconds to import: a mistake in the command is answered before.
+        with Signals() as signals:
+            command = parse(configs, arguments)
+            _run(command, signals, started)
+    except UserError as error:
+        print("error: " * (error.exit_code < 128) + str(error), file=sys.stderr)
+        if (step := getattr(error, "step", None)) is not None:
+            again = shlex.join(["python", sys.argv[0], *arguments, "--replay", str(step)])
+            print(f"This goes back to that very step and shows it again:\n  {again}", file=sys.stderr)
+        _leave(error.exit_code)
+        return error.exit_code
+    return 0
+
+
+def _run(command: Command, signals: Signals, started: float) -> None:
+    path = command.workdir or Path("runs") / Path(command.config).stem
+    # JAX takes seconds to import: a mistake in the command is answered before.
+    from jaxvae import hosts
+
+    several = (command.coordinator_address, command.num_processes, command.process_id)
+    if any(value is not None for value in several) or hosts.are_started_together(os.environ):
+        hosts.join(*several)
+    if command.replay is not None:
+        from jaxvae.replay import replay
+
+        print(replay(command.experiment, path, command.replay))
+    else:
         from jaxvae.fit import fit
 
-        fit(command.experiment, command.workdir or Path("runs") / Path(command.config).stem)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+        fit(command.experiment, path, signals, started)
+
+
+def _leave(code: int) -> None:
+    """With several processes, ends this one without waiting for those that it may have lost."""
+    hosts = sys.modules.get("jaxvae.hosts")
+    if hosts is not None and hosts.count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def parse(configs: Path, arguments: list[str]) -> Command:

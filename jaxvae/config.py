@@ -17,6 +17,14 @@ Precision = Literal["float32", "bfloat16"]
 class UserError(Exception):
     """Something the person who typed the command can put right; shown without a traceback."""
 
+    exit_code = 2
+
+
+class RunError(UserError):
+    """What stops a run that was rightly asked for: a full disk, numbers that are not finite, damage."""
+
+    exit_code = 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:
@@ -103,6 +111,12 @@ class Train:
     """How many devices share each batch; None: all there are."""
     precision: Precision = "float32"
     """Arithmetic of the encoder and decoder; weights, likelihoods and sums stay float32."""
+    non_finite: Literal["stop", "skip"] = "stop"
+    """A loss or gradient that is not finite: stop the run before that step, or skip the step's update
+    and count it."""
+    write_errors: Literal["stop", "warn"] = "stop"
+    """A checkpoint, picture or line of metrics that cannot be written: stop the run, or warn, go on and
+    try again when the next is due."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,14 +156,16 @@ MAY_CHANGE = frozenset(
         "train.checkpoint_every",
         "train.checkpoints_kept",
         "train.devices",
+        "train.non_finite",
+        "train.write_errors",
         "eval.importance_samples",
         "eval.interim_importance_samples",
         "eval.batch_size",
         "eval.grid",
     }
 )
-"""Fields that may differ when a run continues: none changes what a given step computes, apart from
-``train.steps`` through the learning-rate schedule, which the run then says."""
+"""Fields that may differ when a run continues: none changes what a given finite step computes, apart
+from ``train.steps`` through the learning-rate schedule, which the run then says."""
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -193,7 +209,7 @@ def validate(config: Config) -> None:
         require(values[name] >= 0, name, "0 or more")
     require(all(width >= 1 for width in config.model.hidden), "model.hidden", "widths of 1 or more")
     for name in ("objective.beta", "optimizer.learning_rate"):
-        require(0 <= values[name] < math.inf, name, "finite and not negative")
+        require(0 <= values[name] <= _LARGEST_FLOAT32, name, "finite in float32 and not negative")
     for name in ("optimizer.beta1", "optimizer.beta2"):
         require(0 <= values[name] < 1, name, "at least 0 and below 1")
     require(0 < config.optimizer.epsilon < math.inf, "optimizer.epsilon", "finite and above 0")
@@ -209,6 +225,7 @@ def validate(config: Config) -> None:
         )
 
 
+_LARGEST_FLOAT32 = 3.4028234e38
 _POSITIVE_INTEGERS = (
     "model.latent_dim",
     "train.steps",

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from jaxvae.config import Config
 from jaxvae.keys import Stream, fold_in_each, stream
 from jaxvae.objectives import Bounds, importance_weighted_bounds
-from jaxvae.parallel import Device, map_over_devices, replicate, split_batch
+from jaxvae.parallel import AXIS, Device, gather_over_devices, map_over_devices, replicate, shard, split_batch
 from jaxvae.preprocessing import preprocess
 from jaxvae.vae import VAE
 
@@ -37,32 +37,33 @@ class Evaluator:
         self._config = config
         self._count = len(images)
         self._dimensions = math.prod(images.shape[1:])
-        self._devices = len(devices)
+        self._devices = devices
         self._images, self._keys = replicate(
             (images, tuple(stream(config.seed, name) for name in _STREAMS)), devices
         )
-        self._score = map_over_devices(
-            self._score_rows, devices, mapped=(False, True, False, False, False), out_mapped=True
-        )
+        self._score = map_over_devices(self._score_rows, devices, mapped=(False, True, False, False, False))
         self._draw = jax.jit(self._draw_pictures, static_argnames="pairs")
 
     def dispatch(self, model: VAE, samples: int) -> Bounds:
         """Starts scoring; the result's arrays are filled while the host goes on."""
         # Rounded up to what the devices can share: an image's score does not depend on the others.
-        batch_size = -(-self._config.eval.batch_size // self._devices) * self._devices
+        count = len(self._devices)
+        batch_size = -(-self._config.eval.batch_size // count) * count
         rows = -(-self._count // batch_size)
         # The last batch is filled up with image 0, whose extra scores ``summarise`` cuts off.
         indices = np.zeros(rows * batch_size, np.int32)
         indices[: self._count] = np.arange(self._count)
-        indices = split_batch(indices.reshape(rows, batch_size), self._devices)
-        return self._score(model, indices, np.int32(samples), self._keys, self._images)
+        indices = shard(split_batch(indices.reshape(rows, batch_size), count), self._devices)
+        samples_each = replicate(np.asarray(samples, np.int32), self._devices)
+        return self._score(model, indices, samples_each, self._keys, self._images)
 
     def summarise(self, bounds: Bounds, samples: int) -> dict[str, Any]:
         """Means over the images and their standard errors, in float64; waits for the scores."""
 
-        def flat(scores: Array) -> Float[np.ndarray, "example ..."]:
-            host = np.asarray(scores, np.float64).swapaxes(0, 1)
-            return host.reshape(-1, *host.shape[3:])[: self._count]
+        bounds = jax.device_get(bounds)
+
+        def flat(scores: np.ndarray) -> Float[np.ndarray, "example ..."]:
+            return scores.astype(np.float64).reshape(-1, *scores.shape[2:])[: self._count]
 
         rate, distortion = flat(bounds.terms.rate), flat(bounds.terms.distortion)
         elbo, log_likelihood = -(rate + distortion), flat(bounds.importance_weighted)
@@ -88,7 +89,7 @@ class Evaluator:
         reconstruction, side by side."""
         grid = self._config.eval.grid
         pairs = min(grid * (grid // 2), self._count)
-        return self._draw(model, self._images[:pairs], self._keys, pairs=pairs)
+        return self._draw(model, self._images, self._keys, pairs=pairs)
 
     def _standard_error(self, values: Float[np.ndarray, " example"]) -> float:
         return values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
@@ -112,11 +113,12 @@ class Evaluator:
             return bounds(model, x, fold_in_each(keys[1], row), samples)
 
         with jax.default_matmul_precision("highest"):
-            return jax.lax.map(score, indices)
+            scores = jax.lax.map(score, indices)
+        return gather_over_devices(scores, AXIS, axis=1)
 
-    def _draw_pictures(self, model: VAE, pixels, keys, pairs: int) -> tuple[Array, Array]:
+    def _draw_pictures(self, model: VAE, images, keys, pairs: int) -> tuple[Array, Array]:
         latents = fold_in_each(keys[2], jnp.arange(self._config.eval.grid**2))
-        x = self._inputs(pixels, keys, jnp.arange(pairs))
+        x = self._inputs(images[:pairs], keys, jnp.arange(pairs))
         both = jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=1)
         return jax.vmap(model.sample)(latents), both.reshape(-1, *x.shape[1:])
 

@@ -25,5 +25,9 @@ def write_grid(path: Path, images: Float[np.ndarray, "image height width channel
         top, left = GAP + number // columns * cell_height, GAP + number % columns * cell_width
         sheet[top : top + height * factor, left : left + width * factor] = tile
     partial = path.with_name(path.name + ".partial")
-    Image.fromarray(sheet[..., 0] if channel == 1 else sheet).save(partial, format="PNG")
-    os.replace(partial, path)
+    try:
+        Image.fromarray(sheet[..., 0] if channel == 1 else sheet).save(partial, format="PNG")
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

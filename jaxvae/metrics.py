@@ -1,14 +1,19 @@
 """Where do the run's numbers go? ``metrics.jsonl`` and other JSON files that are whole at any moment."""
 
+import contextlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file so that a reader finds the old content or the new, never a part."""
-    _replace(path, json.dumps(content, indent=2, allow_nan=True) + "\n")
+def write_json(path: Path, content: dict[str, Any], durable: bool = True) -> None:
+    """Writes a JSON file so that a reader finds the old content or the new, never a part.
+
+    If it is ``durable``, also after the machine, and not only the process, died.
+    """
+    _replace(path, json.dumps(_finite(content), indent=2) + "\n", durable)
 
 
 class MetricsFile:
@@ -21,33 +26,63 @@ class MetricsFile:
     def __init__(self, path: Path, step: int):
         self._path = path
         self._lines = [line for line in _whole_lines(path) if line["step"] <= step]
-        _replace(path, "".join(json.dumps(line) + "\n" for line in self._lines))
-        self._file = path.open("a", encoding="utf-8")
+        self._rewrite()
 
     @property
     def seconds(self) -> float:
         """Training time up to the last line that is kept."""
-        return max((line.get("seconds", 0.0) for line in self._lines), default=0.0)
+        return max((line.get("seconds") or 0.0 for line in self._lines), default=0.0)
 
     def append(self, line: dict[str, Any]) -> None:
-        """Adds a line and hands it to the operating system; replaces one of the same step and split."""
+        """Adds a line and hands it to the operating system; replaces one of the same step and split.
+
+        Raises OSError if it cannot be written; the next call then tries to write it too.
+        """
 
         def same(other: dict[str, Any]) -> bool:
             return (other["step"], other["split"]) == (line["step"], line["split"])
 
-        if any(same(kept) for kept in reversed(self._lines)):
-            self._lines = [kept for kept in self._lines if not same(kept)] + [line]
+        replaces = any(same(kept) for kept in reversed(self._lines))
+        self._lines = [kept for kept in self._lines if not (replaces and same(kept))] + [line]
+        if replaces or self._behind:
             self._file.close()
-            _replace(self._path, "".join(json.dumps(kept) + "\n" for kept in self._lines))
-            self._file = self._path.open("a", encoding="utf-8")
-        else:
-            self._lines.append(line)
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            self._rewrite()
+            return
+        self._behind = True
+        self._file.write(_line(line))
+        self._file.flush()
+        self._behind = False
+
+    def sync(self) -> None:
+        """Hands every line to the disk itself. Any thread may call it; raises OSError."""
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _rewrite(self) -> None:
+        self._behind = True
+        """Whether lines may be missing from the file, or the last be a part of one."""
+        _replace(self._path, "".join(_line(line) for line in self._lines))
+        self._file = self._path.open("a", encoding="utf-8")
+        self._behind = False
 
     def close(self) -> None:
         """No more lines."""
-        self._file.close()
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+def _line(content: dict[str, Any]) -> str:
+    return json.dumps(_finite(content)) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for them."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
@@ -62,10 +97,15 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, text: str, durable: bool = True) -> None:
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

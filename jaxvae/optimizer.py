@@ -1,17 +1,17 @@
 """How do gradients become new weights?"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
-from jaxvae.config import Optimizer
+from jaxvae.config import Optimizer as OptimizerConfig
 
 
-def learning_rate_schedule(config: Optimizer, steps: int) -> Callable[[Any], Float[Array, ""]]:
+def learning_rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[Any], Float[Array, ""]]:
     """Learning rate of step t (the first is 0) in a run of ``steps``.
 
     ``peak * min(1, (t + 1) / warmup_steps) * (1 + cos(pi t / steps)) / 2``, or without the last factor
@@ -29,22 +29,38 @@ def learning_rate_schedule(config: Optimizer, steps: int) -> Callable[[Any], Flo
     return schedule
 
 
-def build_optimizer(config: Optimizer, steps: int) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba 2014, arXiv 1412.6980) on gradients clipped by their global norm."""
-    adam = optax.adam(
-        learning_rate_schedule(config, steps), b1=config.beta1, b2=config.beta2, eps=config.epsilon
-    )
+class Optimizer(NamedTuple):
+    """Adam (Kingma and Ba 2014, arXiv 1412.6980) on gradients clipped by their global norm.
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    Unlike an Optax transformation it is told the step and the norm: the learning rate is then a function
+    of the step alone, also when an update was left out, and the norm is computed once.
+    """
+
+    init: Callable[[PyTree], PyTree]
+    """``init(weights) -> state``."""
+    update: Callable[..., tuple[PyTree, PyTree]]
+    """``update(grads, state, step=, norm=) -> (updates, state)``."""
+
+
+def build_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
+    """The optimizer of a run of ``steps``."""
+    adam = optax.scale_by_adam(b1=config.beta1, b2=config.beta2, eps=config.epsilon)
+    schedule = learning_rate_schedule(config, steps)
+
+    def update(
+        grads: PyTree, state: PyTree, *, step: Int[Array, ""], norm: Float[Array, ""]
+    ) -> tuple[PyTree, PyTree]:
         if config.clip_norm is not None:
             # One factor, fused into Adam's pass over the weights; Optax's clipping is a pass of its own.
-            factor = jnp.minimum(1.0, config.clip_norm / optax.tree.norm(updates))
-            updates = jax.tree.map(lambda gradient: factor * gradient, updates)
+            factor = jnp.minimum(1.0, config.clip_norm / norm)
+            grads = jax.tree.map(lambda gradient: factor * gradient, grads)
         # Optax mixes dtypes, which strict promotion would refuse.
         with jax.numpy_dtype_promotion("standard"):
-            return adam.update(updates, state, params)
+            directions, state = adam.update(grads, state)
+        rate = schedule(step)
+        return jax.tree.map(lambda direction: -rate * direction, directions), state
 
-    return optax.GradientTransformation(init=adam.init, update=update)
+    return Optimizer(adam.init, update)
 
 
 def update_average(average: PyTree, weights: PyTree, step: Float[Array, ""], decay: float) -> PyTree:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import PyTree, Shaped
+from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxvae.config import UserError
 
@@ -20,6 +21,11 @@ AXIS = "data"
 def choose_devices(count: int | None) -> list[Device]:
     """The first ``count`` devices of the default backend, or all; raises UserError if there are fewer."""
     devices = jax.devices()
+    if count not in (None, len(devices)) and jax.process_count() > 1:
+        raise UserError(
+            f"--train.devices {count}, but the {jax.process_count()} processes of this run have "
+            f"{len(devices)} devices, and all of them take part: leave it out"
+        )
     if count is not None and count > len(devices):
         raise UserError(
             f"--train.devices {count} asks for more than the {len(devices)} {devices[0].platform} "
@@ -39,9 +45,32 @@ def check_divides(name: str, batch_size: int, devices: Sequence[Device]) -> None
         )
 
 
+def local_devices(devices: Sequence[Device]) -> list[Device]:
+    """Those of this process: all, unless several processes train together."""
+    return [device for device in devices if device.process_index == jax.process_index()]
+
+
 def replicate(tree: PyTree, devices: Sequence[Device]) -> PyTree:
-    """The same arrays on every device, as ordinary (un-stacked) arrays."""
-    return jax.device_put(tree, NamedSharding(Mesh(np.asarray(devices), (AXIS,)), PartitionSpec()))
+    """The same arrays on every device of this process, as ordinary (un-stacked) arrays."""
+    return jax.device_put(tree, NamedSharding(_mesh(devices), PartitionSpec()))
+
+
+def shard(tree: PyTree, devices: Sequence[Device]) -> PyTree:
+    """Gives each device of this process its part of arrays whose leading axis is all the devices'."""
+    mine = slice(*_local_range(devices))
+    return jax.device_put(
+        jax.tree.map(lambda array: array[mine], tree), NamedSharding(_mesh(devices), PartitionSpec(AXIS))
+    )
+
+
+def _mesh(devices: Sequence[Device]) -> Mesh:
+    return Mesh(np.asarray(local_devices(devices)), (AXIS,))
+
+
+def _local_range(devices: Sequence[Device]) -> tuple[int, int]:
+    mine = [device.process_index == jax.process_index() for device in devices]
+    first = mine.index(True)
+    return first, first + sum(mine)
 
 
 def split_batch(array: Shaped[np.ndarray, "row batch"], count: int) -> Shaped[np.ndarray, "device row local"]:
@@ -55,24 +84,44 @@ def mean_over_devices(tree: PyTree, axis_name: str) -> PyTree:
     return tree if jax.lax.psum(1, axis_name) == 1 else jax.lax.pmean(tree, axis_name)
 
 
+def any_device(flag: Bool[Array, ""], axis_name: str) -> Bool[Array, ""]:
+    """Whether the flag is up on any device of the mapped axis."""
+    return jax.lax.psum(flag.astype(jnp.int32), axis_name) > 0
+
+
+def gather_over_devices(tree: PyTree, axis_name: str, axis: int) -> PyTree:
+    """The devices' arrays one after the other along ``axis``, on every device."""
+    return jax.tree.map(lambda x: jax.lax.all_gather(x, axis_name, axis=axis, tiled=True), tree)
+
+
 def map_over_devices(
     function: Callable,
     devices: Sequence[Device],
     *,
     mapped: tuple[bool, ...],
-    out_mapped: bool,
     donate: tuple[int, ...] = (),
 ) -> Any:
     """``function`` to run on every device at once, under the axis ``AXIS``, as a ``jax.stages.Wrapped``.
 
-    ``mapped`` says of each argument whether its leading axis is the devices'; the others are replicated,
-    as the results are unless ``out_mapped``. ``donate`` names arguments whose memory results may take.
+    ``mapped`` says of each argument whether its leading axis is the devices' (``shard``); the others are
+    replicated, as the results are. ``donate`` names arguments whose memory results may take.
     """
     return jax.pmap(
         function,
         axis_name=AXIS,
         in_axes=tuple(0 if is_mapped else None for is_mapped in mapped),
-        out_axes=0 if out_mapped else None,
+        out_axes=None,
         devices=list(devices),
         donate_argnums=donate,
     )
+
+
+def compile_for(mapped: Any, devices: Sequence[Device], *arguments: PyTree) -> Callable:
+    """The mapped function compiled for arguments like these.
+
+    With several processes it is compiled by its first call instead: what a compiled ``pmap`` takes
+    there, local or global arrays, differs between JAX versions, while a call takes local ones in all.
+    """
+    if len(local_devices(devices)) < len(devices):
+        return mapped
+    return mapped.lower(*arguments).compile()

@@ -5,21 +5,27 @@ from typing import Any
 
 from tqdm import tqdm
 
+from jaxvae.goodput import PARTS
+
 
 class Watcher:
-    """A progress bar (on a terminal) and the lines above it."""
+    """A progress bar (on a terminal) and the lines above it; none of it if it is ``silent``."""
 
-    def __init__(self):
+    def __init__(self, silent: bool = False):
+        self._silent = silent
         self._bar: tqdm | None = None
 
     def say(self, line: str) -> None:
         """One line on standard output, clear of the bar."""
+        if self._silent:
+            return
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
 
     def start(self, step: int, steps: int) -> None:
         """Shows the bar; it hides itself where there is no terminal."""
-        self._bar = tqdm(total=steps, initial=step, unit="step", disable=None, dynamic_ncols=True)
+        hidden = True if self._silent else None
+        self._bar = tqdm(total=steps, initial=step, unit="step", disable=hidden, dynamic_ncols=True)
 
     def advance(self, steps: int) -> None:
         """Moves the bar by ``steps``."""
@@ -70,6 +76,9 @@ class Watcher:
                 f"{device['kind']}; {throughput['train_seconds']:.0f} s, after "
                 f"{throughput['compile_seconds']:.1f} s of compiling."
             )
+        goodput = summary["goodput"]
+        spent = ", ".join(f"{name.replace('_', ' ')} {goodput[name + '_seconds']:.1f}" for name in PARTS)
+        self.say(f"Wall time {goodput['wall_seconds']:.1f} s: {spent}.")
 
 
 def _with_error(test: dict[str, Any], name: str) -> str:

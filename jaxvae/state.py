@@ -27,11 +27,14 @@ class Totals(eqx.Module):
     distortion: Float[Array, ""]
     loss: Float[Array, ""]
     steps: Float[Array, ""]
+    """Steps that are in the sums."""
+    skipped: Float[Array, ""]
+    """Steps that were left out, because their loss or gradient was not finite."""
 
 
 def zero_totals() -> Totals:
     """Nothing summed yet."""
-    return Totals(*(jnp.zeros(()) for _ in range(4)))
+    return Totals(*(jnp.zeros(()) for _ in range(5)))
 
 
 class TrainState(eqx.Module):

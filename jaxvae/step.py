@@ -10,13 +10,14 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from jaxvae.config import Config, Data
 from jaxvae.keys import Stream, fold_in_each, stream
 from jaxvae.objectives import Terms, elbo_terms
 from jaxvae.optimizer import build_optimizer, learning_rate_schedule, update_average
-from jaxvae.parallel import mean_over_devices
+from jaxvae.parallel import any_device, mean_over_devices
 from jaxvae.preprocessing import preprocess
 from jaxvae.state import Totals, TrainState
 from jaxvae.vae import VAE
@@ -32,9 +33,13 @@ class TrainKeys(NamedTuple):
 class Report(NamedTuple):
     """What a compiled call tells the host, beside the new state."""
 
+    failed: Int[Array, ""]
+    """The first step whose loss or gradient was not finite, or -1."""
     totals: Totals
     learning_rate: Float[Array, ""]
     """Of the call's last step."""
+    stop: Bool[Array, ""]
+    """Whether any process asked, when it made the call, that training stop."""
 
 
 def train_keys(config: Config) -> TrainKeys:
@@ -90,16 +95,19 @@ def batch_loss(
     return mean.distortion + beta * mean.rate, mean
 
 
-def make_train_step(config: Config, axis_name: str) -> Callable[..., TrainState]:
-    """Builds ``train_step(state, keys, indices, images) -> state`` for one device's share of a batch.
+def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[TrainState, Bool[Array, ""]]]:
+    """Builds ``train_step(state, indices, keys, images) -> (state, finite)`` for one device's share of a
+    batch.
 
     To be run under a mapped axis ``axis_name``: gradients and metrics are averaged over it, so every
-    device ends with the same state. The gradient is that of the mean over the global batch.
+    device ends with the same state. The gradient is that of the mean over the global batch. ``finite``
+    says whether the loss and the gradient were; if not, the new state is worthless, or, under
+    ``train.non_finite`` skip, the old one with the step counted as skipped.
     """
     optimizer = build_optimizer(config.optimizer, config.train.steps)
     warmup, decay = config.objective.beta_warmup_steps, config.optimizer.ema_decay
 
-    def train_step(state, keys, indices, images):
+    def train_step(state, indices, keys, images):
         local = indices.shape[0]
         positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local)
         x, noise = example_inputs(config.data, keys, state.step, positions, indices, images)
@@ -107,7 +115,9 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., TrainState]
         gradient = jax.value_and_grad(batch_loss, has_aux=True)
         (loss, terms), grads = gradient(state.model, x, noise, beta, config.train.precision)
         grads, loss, terms = mean_over_devices((grads, loss, terms), axis_name)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.model)
+        norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(norm) & jnp.isfinite(loss)
+        updates, opt_state = optimizer.update(grads, state.opt_state, step=state.step, norm=norm)
         model = eqx.apply_updates(state.model, updates)
         average = state.average
         if decay is not None:
@@ -118,18 +128,29 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., TrainState]
             totals.distortion + terms.distortion,
             totals.loss + loss,
             totals.steps + 1,
+            totals.skipped,
         )
-        return TrainState(state.step + 1, model, average, opt_state, totals)
+        new = TrainState(state.step + 1, model, average, opt_state, totals)
+        if config.train.non_finite == "skip":
+            totals = eqx.tree_at(lambda t: t.skipped, state.totals, state.totals.skipped + 1)
+            left_out = eqx.tree_at(lambda s: (s.step, s.totals), state, (state.step + 1, totals))
+            new = _choose(finite, new, left_out)
+        return new, finite
 
     return train_step
 
 
 def make_train_steps(config: Config, axis_name: str) -> Callable[..., tuple[TrainState, Report]]:
-    """Builds ``train_steps(state, indices, fresh, keys, images) -> (state, report)``.
+    """Builds ``train_steps(state, indices, stop, first, keys, images) -> (state, report)``.
 
-    Runs one step for each row of ``indices``; ``fresh`` empties the totals first. The number of rows
-    is fixed when it is compiled: a loop of known length needs no word from the host between steps, which
-    a GPU would have to wait for.
+    Runs one step for each row of ``indices``, the first of which is step ``first``. The number of rows is
+    fixed when it is compiled: a loop of known length needs no word from the host between steps, which a
+    GPU would have to wait for.
+
+    Unless it skips them, a step that is not finite undoes the whole call: the state stays as it was
+    before, and, not being at the step that the next call begins with, passes that one unchanged too.
+    So the host may look at the report of a call after it has started another. A choice for every step
+    instead would cost one step in twenty on a CPU.
     """
     train_step = make_train_step(config, axis_name)
     schedule = learning_rate_schedule(config.optimizer, config.train.steps)
@@ -137,13 +158,28 @@ def make_train_steps(config: Config, axis_name: str) -> Callable[..., tuple[Trai
     def train_steps(
         state: TrainState,
         indices: Int[Array, "step batch"],
-        fresh: Bool[Array, ""],
+        stop: Bool[Array, ""],
+        first: Int[Array, ""],
         keys: TrainKeys,
         images: UInt8[Array, "example height width channel"],
     ) -> tuple[TrainState, Report]:
+        fresh = first % config.train.log_every == 0
         totals = jax.tree.map(lambda total: jnp.where(fresh, 0.0, total), state.totals)
-        state = eqx.tree_at(lambda s: s.totals, state, totals)
-        state, _ = jax.lax.scan(lambda s, row: (train_step(s, keys, row, images), None), state, indices)
-        return state, Report(state.totals, schedule(state.step - 1))
+
+        def take(carry, row):
+            before, failed = carry
+            after, finite = train_step(before, row, keys, images)
+            return (after, jnp.where(finite | (failed >= 0), failed, before.step)), None
+
+        started = eqx.tree_at(lambda s: s.totals, state, totals)
+        (ended, failed), _ = jax.lax.scan(take, (started, jnp.int32(-1)), indices)
+        if config.train.non_finite == "stop":
+            ended = _choose((failed < 0) & (state.step == first), ended, state)
+        report = Report(failed, ended.totals, schedule(ended.step - 1), any_device(stop, axis_name))
+        return ended, report
 
     return train_steps
+
+
+def _choose(condition: Bool[Array, ""], first: TrainState, second: TrainState) -> TrainState:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), first, second)

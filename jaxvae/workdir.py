@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from jaxvae.config import MAY_CHANGE, Config, UserError, differences, from_dict, to_dict
+from jaxvae.lock import Lock
 from jaxvae.metrics import write_json
 
 
@@ -17,6 +18,7 @@ class Workdir:
         self.metrics = path / "metrics.jsonl"
         self.images = path / "images"
         self.summary = path / "summary.json"
+        self.goodput = path / "goodput.json"
 
     def previous(self) -> Config | None:
         """The configuration of the run that is here, or None; raises UserError if it cannot be read."""
@@ -54,23 +56,34 @@ class Workdir:
             )
         return changed
 
-    def prepare(self, config: Config) -> None:
-        """Makes the folder and writes the resolved configuration; raises UserError if that fails."""
+    def take(self) -> Lock:
+        """Makes the folder and keeps other processes out of it until the lock is released.
+
+        Raises UserError if another process holds it, or the folder cannot be made or written.
+        """
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
-            self.images.mkdir(parents=True, exist_ok=True)
-            write_json(self.config, to_dict(config))
+            self.path.mkdir(parents=True, exist_ok=True)
+            return Lock(self.path / "lock")
         except OSError as error:
-            for folder in (self.images, *made):
+            for folder in made:
                 if folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()
-            raise UserError(
-                f"--workdir {self.path} cannot be written ({error.strerror}): choose another folder"
-            ) from error
+            raise self._unwritable(error) from error
 
-    def latest_step(self) -> int | None:
-        """Step of the newest complete checkpoint, or None; creates nothing."""
-        if not self.checkpoints.is_dir():
-            return None
-        steps = [int(entry.name) for entry in self.checkpoints.iterdir() if entry.name.isdigit()]
-        return max(steps, default=None)
+    def prepare(self, config: Config) -> None:
+        """Removes what a kill left half-written, and writes the resolved configuration."""
+        try:
+            for folder in (self.images, self.checkpoints):
+                folder.mkdir(exist_ok=True)
+            for partial in (*self.path.glob("*.partial"), *self.images.glob("*.partial")):
+                partial.unlink()
+            write_json(self.config, to_dict(config))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> UserError:
+        return UserError(
+            f"--workdir {self.path} cannot be written ({error.strerror}): choose another folder, or make "
+            "room in this one"
+        )

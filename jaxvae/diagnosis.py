@@ -1,0 +1,63 @@
+"""What happens inside one step? Every term of it, looked at closely, when a run asks why it went wrong."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree, UInt8
+
+from jaxvae.config import Config
+from jaxvae.objectives import elbo_terms
+from jaxvae.state import TrainState
+from jaxvae.step import batch_loss, compute_copy, example_inputs, train_keys
+from jaxvae.vae import VAE
+
+
+class Diagnosis(NamedTuple):
+    """One step, before its update: the terms of each image in the batch, and each weight's gradient."""
+
+    rate: Float[Array, " batch"]
+    distortion: Float[Array, " batch"]
+    log_scale_range: Float[Array, "2"]
+    """Smallest and largest log-scale of q(z|x) over the batch and the latents."""
+    loss: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    gradients: VAE
+    """Norm of the gradient of each weight."""
+    weights: VAE
+    """Largest magnitude in each weight."""
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def diagnose(
+    config: Config,
+    state: TrainState,
+    indices: Int[Array, " batch"],
+    images: UInt8[Array, "example height width channel"],
+) -> Diagnosis:
+    """Computes the step that ``state`` is at, on one device, without taking it."""
+    keys, positions = train_keys(config), jnp.arange(len(indices))
+    x, noise = example_inputs(config.data, keys, state.step, positions, indices, images)
+    low = compute_copy(state.model, config.train.precision)
+    terms = jax.vmap(elbo_terms, in_axes=(None, 0, 0))(low, x, noise)
+    log_scale = jax.vmap(low.encode)(x).log_scale
+    beta = config.objective.beta * jnp.minimum(
+        1.0, (state.step + 1) / max(1, config.objective.beta_warmup_steps)
+    )
+    gradient = jax.value_and_grad(batch_loss, has_aux=True)
+    (loss, _), grads = gradient(state.model, x, noise, beta, config.train.precision)
+    return Diagnosis(
+        terms.rate,
+        terms.distortion,
+        jnp.stack([log_scale.min(), log_scale.max()]),
+        loss,
+        optax.tree.norm(grads),
+        _each(lambda g: jnp.sqrt(jnp.sum(g**2)), grads),
+        _each(lambda w: jnp.max(jnp.abs(w)), state.model),
+    )
+
+
+def _each(function, tree: PyTree) -> PyTree:
+    return jax.tree.map(function, tree)

@@ -1,0 +1,107 @@
+"""Is a checkpoint what was written? Digests of its arrays and of every file, in one small file beside them.
+
+``digest.json`` is written last. It holds a digest of itself too, so no byte of a checkpoint can change
+without notice.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+NAME = "digest.json"
+
+
+class DamagedError(Exception):
+    """A checkpoint is not what was written; says which file, and how it differs."""
+
+
+class Manifest(NamedTuple):
+    """What ``digest.json`` says of a checkpoint."""
+
+    step: int
+    state: str
+    """SHA-256 of the arrays (``digest_arrays``)."""
+    leaves: dict[str, str]
+    """Type and shape of each array, by its path in the state."""
+    files: dict[str, tuple[int, str]]
+    """Size in bytes and SHA-256 of each file, by its path in the checkpoint."""
+    record: dict[str, Any]
+    """What the run wanted to remember beside the state."""
+
+
+def describe_leaves(tree: PyTree) -> dict[str, str]:
+    """``{"model.encoder.mlp.layers[0].weight": "float32[400,784]", ...}``."""
+    return {
+        jax.tree_util.keystr(path).lstrip("."): f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    }
+
+
+def digest_arrays(tree: PyTree) -> str:
+    """SHA-256 over the paths, types, shapes and bytes of NumPy arrays."""
+    digest = hashlib.sha256()
+    described = describe_leaves(tree)
+    for (path, kind), leaf in zip(described.items(), jax.tree.leaves(tree), strict=True):
+        digest.update(f"{path}:{kind}\n".encode())
+        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+def digest_files(folder: Path) -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 of every file under ``folder`` but the manifest."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / NAME:
+            content = path.read_bytes()
+            found[path.relative_to(folder).as_posix()] = (len(content), hashlib.sha256(content).hexdigest())
+    return found
+
+
+def render(manifest: Manifest) -> bytes:
+    """The content of ``digest.json``: a function of the manifest, so that a reader can compare bytes."""
+    body = json.dumps(manifest._asdict(), indent=1)
+    return json.dumps({"sha256": hashlib.sha256(body.encode()).hexdigest()}).encode() + b"\n" + body.encode()
+
+
+def verify(folder: Path, step: int) -> Manifest:
+    """The manifest of the checkpoint of ``step`` in ``folder``, after reading every file that it names.
+
+    Raises DamagedError if any byte of any of them differs from what was written, or a file is missing.
+    """
+    manifest = _read(folder / NAME)
+    if manifest.step != step:
+        raise DamagedError(f"it is the checkpoint of step {manifest.step}")
+    try:
+        found = digest_files(folder)
+    except OSError as error:
+        raise DamagedError(f"{error.filename} cannot be read ({error.strerror})") from error
+    for name, (size, sha256) in manifest.files.items():
+        if name not in found:
+            raise DamagedError(f"{name} is missing")
+        if found[name][0] != size:
+            raise DamagedError(f"{name} has {found[name][0]} bytes, not {size}")
+        if found[name][1] != sha256:
+            raise DamagedError(f"{name} has other contents than were written: its SHA-256 is not {sha256}")
+    return manifest
+
+
+def _read(path: Path) -> Manifest:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DamagedError(f"{path.name} cannot be read ({error.strerror})") from error
+    try:
+        fields = json.loads(content.split(b"\n", 1)[1])
+        fields["files"] = {name: tuple(entry) for name, entry in fields["files"].items()}
+        manifest = Manifest(**fields)
+        whole = render(manifest) == content
+    except (ValueError, LookupError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise DamagedError(f"{path.name} has other contents than were written")
+    return manifest

@@ -1,0 +1,112 @@
+"""Why did a step go wrong? Takes the run back to it, exactly, and says what it sees."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae import order
+from jaxvae.call import TrainCall
+from jaxvae.checkpoint import Checkpoints
+from jaxvae.config import Config, RunError, UserError, validate
+from jaxvae.data import Dataset, load, pixel_mean
+from jaxvae.diagnosis import Diagnosis, diagnose
+from jaxvae.parallel import Device, check_divides, choose_devices, replicate
+from jaxvae.state import TrainState, initial_state
+from jaxvae.workdir import Workdir
+
+
+class NonFiniteError(RunError):
+    """Training met a loss or a gradient that is not finite."""
+
+    def __init__(self, step: int, explanation: str):
+        super().__init__(explanation)
+        self.step = step
+
+
+def replay(config: Config, path: Path, step: int) -> str:
+    """What happens at ``step`` of the run in the folder ``path``; changes nothing there.
+
+    Starts from the newest good checkpoint before it, or from the initial state. Raises UserError if the
+    folder holds no run of this configuration.
+    """
+    validate(config)
+    devices = choose_devices(config.train.devices)
+    check_divides("train.batch_size", config.train.batch_size, devices)
+    folder = Workdir(path)
+    if folder.previous() is None:
+        raise UserError(f"{path} holds no run to replay a step of")
+    folder.check(config)
+    if not 0 <= step < config.train.steps:
+        raise UserError(f"--replay {step} is not a step of this run: use 0 to {config.train.steps - 1}")
+    dataset = load(config.data)
+    mean = jnp.asarray(pixel_mean(dataset.train, config.data.binarization))
+    state, start = initial_state(config, mean), 0
+    restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(state, until=step)
+    if restored is not None:
+        state, start = restored.state, restored.manifest.step
+    return explain(config, dataset, devices, replicate(state, devices), start, step)
+
+
+def explain(
+    config: Config, dataset: Dataset, devices: Sequence[Device], state: TrainState, start: int, step: int
+) -> str:
+    """Takes the steps from ``start`` to ``step``, and tells what happens at that one."""
+    with jax.transfer_guard("allow"):
+        return _explain(config, dataset, devices, state, start, step)
+
+
+def _explain(config, dataset, devices, state, start, step) -> str:
+    if step > start:
+        call = TrainCall(config, dataset.train, devices, state, step - start)
+        state, report = call(state, start)
+        failed = int(jax.device_get(report.failed))
+        if failed >= 0 and config.train.non_finite == "stop":
+            return f"step {failed}, before step {step}, is not finite: replay that one"
+    local = jax.device_get(state)
+    batch = config.train.batch_size
+    indices = order.indices(config.seed, step * batch, batch, len(dataset.train))
+    seen = jax.device_get(diagnose(config, local, jnp.asarray(indices), jnp.asarray(dataset.train)))
+    return _describe(config, step, seen, indices)
+
+
+def _describe(config: Config, step: int, seen: Diagnosis, indices: np.ndarray) -> str:
+    terms = {"rate": seen.rate, "distortion": seen.distortion, "gradient": seen.gradient_norm}
+    culprits = [name for name, value in terms.items() if not np.isfinite(value).all()]
+    verdict = f"not finite: {', '.join(culprits)}" if culprits else "every term is finite"
+    low, high = seen.log_scale_range
+    optimizer = config.optimizer
+    return "\n".join(
+        [
+            f"step {step}: {verdict}",
+            f"  loss {seen.loss:.6g}; norm of the gradient {seen.gradient_norm:.6g} "
+            f"(optimizer.clip_norm {optimizer.clip_norm}, learning_rate {optimizer.learning_rate:g})",
+            f"  rate        {_terms(seen.rate, indices)}",
+            f"  distortion  {_terms(seen.distortion, indices)}",
+            f"  log-scale of q(z|x): from {low:.4g} to {high:.4g}",
+            f"  weights: {_extreme(seen.weights)}",
+            f"  gradients: {_extreme(seen.gradients)}",
+        ]
+    )
+
+
+def _terms(values: np.ndarray, indices: np.ndarray) -> str:
+    finite = np.isfinite(values)
+    worst = int(np.argmax(np.where(np.isnan(values), np.inf, values)))
+    return (
+        f"mean {values.mean():.6g}, largest {values[worst]:.6g} (training image {indices[worst]}), "
+        f"finite for {finite.sum()} of {len(values)} images"
+    )
+
+
+def _extreme(tree) -> str:
+    named = {
+        jax.tree_util.keystr(path).lstrip("."): float(leaf) for path, leaf in jax.tree.leaves_with_path(tree)
+    }
+    bad = [name for name, value in named.items() if not np.isfinite(value)]
+    if bad:
+        return f"not finite in {', '.join(bad)}"
+    largest = max(named, key=lambda name: named[name])
+    return f"all finite, largest {named[largest]:.4g} in {largest}"

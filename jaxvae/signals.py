@@ -1,0 +1,92 @@
+"""What happens on Ctrl-C, or when the machine is taken away?
+
+SIGINT and SIGTERM stop the process at once, except while ``deferring``: then the first is only noted, for
+training to end the call in flight and save, and the second stops at once. Any moment will do for that, as
+any moment does for SIGKILL.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+from jaxvae.config import UserError
+
+
+class InterruptedRun(UserError):
+    """A signal ended the run; everything is saved."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+class Signals:
+    """Watches for the two signals while its context is open, in a thread of its own.
+
+    Python runs a handler only between two instructions of the main thread, which may be inside a compiler
+    or waiting for a device for minutes, and raises KeyboardInterrupt in the middle of anything. Python's
+    C handler, however, writes the signal's number to a pipe at once, and a thread can read that.
+    """
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        """The signal that asked to stop, if one did while ``deferring``."""
+        self._deferring = False
+
+    def __enter__(self) -> "Signals":
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._pipe_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._handlers = {
+            number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        threading.Thread(target=self._watch, daemon=True, name="signals").start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._pipe_before)
+        os.close(self._write)
+
+    @contextlib.contextmanager
+    def deferring(self) -> Iterator[None]:
+        """Inside, the first signal is noted in ``asked`` and otherwise ignored."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+
+    def _watch(self) -> None:
+        while received := os.read(self._read, 1):
+            number = received[0]
+            if number not in self._handlers:
+                continue
+            name = signal.Signals(number).name
+            if self._deferring and self.asked is None:
+                self.asked = number
+                _say(f"{name}: ending the steps in flight and saving; once more stops at once.")
+            else:
+                _say(f"{name}: stopped at once. The same command continues from the newest checkpoint.")
+                os._exit(128 + number)
+        os.close(self._read)
+
+
+class NoSignals(Signals):
+    """Leaves signals alone: for a caller that is not the command line."""
+
+    def __enter__(self) -> "Signals":
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+
+def _say(line: str) -> None:
+    sys.stdout.flush()
+    # Past Python's own buffers, which the main thread may hold.
+    os.write(2, f"\n{line}\n".encode())
