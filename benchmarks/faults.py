@@ -42,7 +42,7 @@ import tyro
 import jaxvae.step
 from benchmarks.throughput import device_name
 from jaxvae import order
-from jaxvae.checkpoint import Checkpoints
+from jaxvae.checkpoint import Checkpoints, Restored
 from jaxvae.config import Config, Eval, Model, Train
 from jaxvae.data import load, pixel_mean
 from jaxvae.fit import fit
@@ -494,37 +494,47 @@ def not_finite(bench: Bench, trials: int) -> list[Row]:
 # --- other devices, several processes ------------------------------------------------------------------
 
 
-def crossed(bench: Bench, counts: tuple[int, ...], precision: Literal["float32", "bfloat16"]) -> Row:
-    """Half a run on some devices, the other half on another number of them, with a moving average."""
-    config = replace(replace(SMALL, "train", precision=precision), "optimizer", ema_decay=0.99)
-    config = replace(config, "optimizer", schedule="constant", learning_rate=1e-3)
-    row, worst = Row(f"devices crossed, {precision}"), 0.0
-    tolerance = 2e-5 if precision == "float32" else 2e-2
+def crossed(bench: Bench, counts: tuple[int, ...], **train) -> Row:
+    """Half a run on some devices, the other half on another number of them, with a moving average.
+
+    Under ``train.reduction`` fixed the last state must be equal to the bit.
+    """
+    config = replace(replace(SMALL, "train", **train), "optimizer", ema_decay=0.99, schedule="constant")
+    names = " ".join(train.values())
+    row, worst = Row(f"devices crossed, {names}"), 0.0
+    in_order = config.train.reduction == "fixed"
+    tolerance = 2e-5 if config.train.precision == "float32" else 2e-2
     mean = pixel_mean(load(config.data).train, config.data.binarization)
     like = jax.device_get(initial_state(config, jnp.asarray(mean)))
 
-    def last(run: Path):
+    def last(run: Path) -> Restored:
         read = Checkpoints(run / "checkpoints", 1).read(like)
         assert read is not None
-        return read.state
+        return read
 
-    alone = bench.folder / f"alone-{precision}"
+    alone = bench.folder / f"alone-{names}"
     fit(config, alone)
     for before, after in itertools.permutations(counts, 2):
-        run = bench.folder / f"crossed-{precision}-{before}-{after}"
+        run = bench.folder / f"crossed-{names}-{before}-{after}"
         fit(replace(replace(config, "train", devices=before), "train", steps=24), run)
         fit(replace(config, "train", devices=after), run)
 
         def agrees(run=run) -> None:
             nonlocal worst
-            ours, wanted = (last(folder) for folder in (run, alone))
-            for a, b in zip(jax.tree.leaves(ours.evaluated), jax.tree.leaves(wanted.evaluated), strict=True):
-                worst = max(worst, float(np.max(np.abs(a - b)) / np.max(np.abs(b))))
+            ours, wanted = last(run), last(alone)
+            if in_order and ours.manifest.state != wanted.manifest.state:
+                raise Lost(f"{run.name}: other bits")
+            pairs = zip(
+                jax.tree.leaves(ours.state.average), jax.tree.leaves(wanted.state.average), strict=True
+            )
+            worst = max(worst, *(float(np.max(np.abs(a - b)) / np.max(np.abs(b))) for a, b in pairs))
             if worst > tolerance:
                 raise Lost(f"{run.name}: parameters differ by {worst:.1e} of the largest")
 
         row.survive(agrees)
     row.compared = f"averaged weights: within {worst:.0e} of the largest (at most {tolerance:.0e} allowed)"
+    if in_order:
+        row.compared = "every bit of the last state"
     return row
 
 
@@ -634,8 +644,9 @@ def rows(bench: Bench, kind: Kind, share: float) -> Iterator[Row]:
     elif kind == "numbers":
         yield from not_finite(bench, some(10))
     elif kind == "devices":
-        yield crossed(bench, (1, 2, 4, 8), "float32")
-        yield crossed(bench, (1, 2, 4, 8), "bfloat16")
+        yield crossed(bench, (1, 2, 4, 8), precision="float32")
+        yield crossed(bench, (1, 2, 4, 8), precision="bfloat16")
+        yield crossed(bench, (1, 2, 4, 8), reduction="fixed")
     elif kind == "processes":
         yield several(bench, 2)
         yield several(bench, 4)

@@ -111,6 +111,9 @@ class Train:
     """How many devices share each batch; None: all there are."""
     precision: Precision = "float32"
     """Arithmetic of the encoder and decoder; weights, likelihoods and sums stay float32."""
+    reduction: Literal["fast", "fixed"] = "fast"
+    """In what order a batch is summed: fast, or fixed, in eighths, so that 1, 2, 4 and 8 devices train to
+    the same bits, at about half the speed (batch 128) or two thirds of it (512)."""
     non_finite: Literal["stop", "skip"] = "stop"
     """A loss or gradient that is not finite: stop the run before that step, or skip the step's update
     and count it."""
@@ -146,6 +149,9 @@ class Config:
     train: Train = Train()
     eval: Eval = Eval()
 
+
+FIXED_PARTS = 8
+"""Into how many equal parts ``train.reduction`` fixed cuts every batch; the number of devices divides it."""
 
 MAY_CHANGE = frozenset(
     {
@@ -217,6 +223,12 @@ def validate(config: Config) -> None:
     require(clip is None or 0 < clip < math.inf, "optimizer.clip_norm", "above 0, or None")
     require(ema is None or 0 <= ema < 1, "optimizer.ema_decay", "at least 0 and below 1, or None")
     require(devices is None or devices >= 1, "train.devices", "1 or more, or None for all")
+    if config.train.reduction == "fixed":
+        require(
+            config.train.batch_size % FIXED_PARTS == 0,
+            "train.batch_size",
+            f"a multiple of {FIXED_PARTS} with --train.reduction fixed",
+        )
     require(1e-3 <= config.model.sigma <= 1e3, "model.sigma", "from 0.001 to 1000")
     if config.model.likelihood == "bernoulli" and config.data.binarization == "none":
         raise UserError(

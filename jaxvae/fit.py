@@ -45,6 +45,8 @@ def fit(
     validate(config)
     devices = choose_devices(config.train.devices)
     check_divides("train.batch_size", config.train.batch_size, devices)
+    if config.train.reduction == "fixed" and len(devices) not in (1, 2, 4, 8):
+        raise UserError(f"--train.reduction fixed works on 1, 2, 4 or 8 devices, not {len(devices)}")
     dataset = load(config.data)
     mean = pixel_mean(dataset.train, config.data.binarization)
     state = initial_state(config, jax.numpy.asarray(mean))

@@ -167,8 +167,9 @@ class Loop:
             )
             raise NonFiniteError(
                 int(report.failed),
-                f"{explanation}\nTraining stopped before this step; what is saved is finite. A smaller learning "
-                "rate may help (in a new run), or --train.non_finite skip, which leaves such steps out.",
+                f"{explanation}\nTraining stopped before this step; what is saved is finite. A smaller "
+                "learning rate may help (in a new run), or --train.non_finite skip, which leaves such steps "
+                "out.",
             )
         self.watcher.advance(due.steps)
         if due.step % self.config.train.log_every == 0 or due.step == self.config.train.steps:

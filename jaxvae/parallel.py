@@ -84,6 +84,27 @@ def mean_over_devices(tree: PyTree, axis_name: str) -> PyTree:
     return tree if jax.lax.psum(1, axis_name) == 1 else jax.lax.pmean(tree, axis_name)
 
 
+def mean_in_order(parts: PyTree, axis_name: str) -> PyTree:
+    """Mean over all parts of a batch, of which each device of the mapped axis has the same number.
+
+    The parts, on the leading axis, are added in pairs, then the pairs in pairs: sums of neighbours, so a
+    device's own parts are a branch of the same tree whatever the number of devices, if that is a power of
+    two, and the result has the same bits.
+    """
+
+    def add(stacked: Array) -> Array:
+        while len(stacked) > 1:
+            stacked = stacked[0::2] + stacked[1::2]
+        return stacked[0]
+
+    def mean(stacked: Array) -> Array:
+        devices = jax.lax.psum(1, axis_name)
+        total = add(jax.lax.all_gather(add(stacked), axis_name)) if devices > 1 else add(stacked)
+        return total / (len(stacked) * devices)
+
+    return jax.tree.map(mean, parts)
+
+
 def any_device(flag: Bool[Array, ""], axis_name: str) -> Bool[Array, ""]:
     """Whether the flag is up on any device of the mapped axis."""
     return jax.lax.psum(flag.astype(jnp.int32), axis_name) > 0

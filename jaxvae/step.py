@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from jaxvae.config import Config, Data
+from jaxvae.config import FIXED_PARTS, Config, Data
 from jaxvae.keys import Stream, fold_in_each, stream
 from jaxvae.objectives import Terms, elbo_terms
 from jaxvae.optimizer import build_optimizer, learning_rate_schedule, update_average
-from jaxvae.parallel import any_device, mean_over_devices
+from jaxvae.parallel import any_device, mean_in_order, mean_over_devices
 from jaxvae.preprocessing import preprocess
 from jaxvae.state import Totals, TrainState
 from jaxvae.vae import VAE
@@ -113,8 +113,18 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
         x, noise = example_inputs(config.data, keys, state.step, positions, indices, images)
         beta = config.objective.beta * jnp.minimum(1.0, (state.step + 1) / max(1, warmup))
         gradient = jax.value_and_grad(batch_loss, has_aux=True)
-        (loss, terms), grads = gradient(state.model, x, noise, beta, config.train.precision)
-        grads, loss, terms = mean_over_devices((grads, loss, terms), axis_name)
+
+        def means(images, keys):
+            (loss, terms), grads = gradient(state.model, images, keys, beta, config.train.precision)
+            return grads, loss, terms
+
+        if config.train.reduction == "fixed":
+            # One part after the other: a matrix product's bits may depend on its size.
+            parts = FIXED_PARTS // jax.lax.psum(1, axis_name)
+            cut = jax.tree.map(lambda a: a.reshape(parts, -1, *a.shape[1:]), (x, noise))
+            grads, loss, terms = mean_in_order(jax.lax.map(lambda part: means(*part), cut), axis_name)
+        else:
+            grads, loss, terms = mean_over_devices(means(x, noise), axis_name)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(loss)
         updates, opt_state = optimizer.update(grads, state.opt_state, step=state.step, norm=norm)
