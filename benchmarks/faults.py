@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -89,8 +89,8 @@ class Row:
 class Bench:
     """A folder for the runs, and the run to which nothing happens."""
 
-    def __init__(self, folder: Path, flags: list[str] = FLAGS, seed: int = 0):
-        self.folder, self.flags, self.random = folder, flags, random.Random(seed)
+    def __init__(self, folder: Path, flags: Sequence[str] = FLAGS, seed: int = 0):
+        self.folder, self.flags, self.random = folder, list(flags), random.Random(seed)
 
     @functools.cached_property
     def reference(self) -> str:
@@ -120,7 +120,7 @@ class Bench:
         run = self.folder / "half-done"
         if not run.exists():
             process = self.start(run)
-            wait_for_checkpoint(process, run, 600)
+            wait_for_checkpoint(process, run, 300)
             process.send_signal(signal.SIGTERM)
             finished(process, 143)
         return run
@@ -595,9 +595,6 @@ Kind = Literal[
     "kill", "flip", "truncate", "delete", "disk", "term", "interrupt", "numbers", "devices", "processes"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Kind = Literal[
-    "kill", "flip", "truncate", "delete", "disk", "term", "interrupt", "numbers", "devices", "processes"
-]
 
 
 def rows(bench: Bench, kind: Kind, share: float) -> Iterator[Row]:

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PyTree, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from jaxvae.config import Config
 from jaxvae.objectives import elbo_terms
 from jaxvae.state import TrainState
-from jaxvae.step import batch_loss, compute_copy, example_inputs, train_keys
+from jaxvae.step import batch_loss, compute_copy, example_inputs, rate_weight, train_keys
 from jaxvae.vae import VAE
 
 
@@ -43,10 +43,10 @@ def diagnose(
     low = compute_copy(state.model, config.train.precision)
     terms = jax.vmap(elbo_terms, in_axes=(None, 0, 0))(low, x, noise)
     log_scale = jax.vmap(low.encode)(x).log_scale
-    beta = config.objective.beta * jnp.minimum(
-        1.0, (state.step + 1) / max(1, config.objective.beta_warmup_steps)
-    )
+    beta = rate_weight(config.objective, state.step)
     gradient = jax.value_and_grad(batch_loss, has_aux=True)
+    # The same noise again, on purpose.
+    noise = jax.random.clone(noise)
     (loss, _), grads = gradient(state.model, x, noise, beta, config.train.precision)
     return Diagnosis(
         terms.rate,
@@ -54,10 +54,6 @@ def diagnose(
         jnp.stack([log_scale.min(), log_scale.max()]),
         loss,
         optax.tree.norm(grads),
-        _each(lambda g: jnp.sqrt(jnp.sum(g**2)), grads),
-        _each(lambda w: jnp.max(jnp.abs(w)), state.model),
+        jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), grads),
+        jax.tree.map(lambda w: jnp.max(jnp.abs(w)), state.model),
     )
-
-
-def _each(function, tree: PyTree) -> PyTree:
-    return jax.tree.map(function, tree)

@@ -60,15 +60,15 @@ class Evaluator:
     def summarise(self, bounds: Bounds, samples: int) -> dict[str, Any]:
         """Means over the images and their standard errors, in float64; waits for the scores."""
 
-        bounds = jax.device_get(bounds)
+        host: Any = jax.device_get(bounds)
 
         def flat(scores: np.ndarray) -> Float[np.ndarray, "example ..."]:
             return scores.astype(np.float64).reshape(-1, *scores.shape[2:])[: self._count]
 
-        rate, distortion = flat(bounds.terms.rate), flat(bounds.terms.distortion)
-        elbo, log_likelihood = -(rate + distortion), flat(bounds.importance_weighted)
+        rate, distortion = flat(host.terms.rate), flat(host.terms.distortion)
+        elbo, log_likelihood = -(rate + distortion), flat(host.importance_weighted)
         gap = log_likelihood - elbo
-        variance = np.var(flat(bounds.posterior_mean), axis=0)
+        variance = np.var(flat(host.posterior_mean), axis=0)
         return {
             "elbo": elbo.mean(),
             "elbo_stderr": self._standard_error(elbo),

@@ -23,7 +23,7 @@ class Goodput:
     def __init__(self, path: Path | None, started: float):
         self._path, self._written = path, 0.0
         self._marked = started
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
 
     def continue_from(self, saved: dict[str, float]) -> None:
         """Takes over the ledger of the processes before; ``saved`` is how it stood at the checkpoint."""

@@ -26,7 +26,7 @@ from jaxvae.goodput import Goodput
 from jaxvae.images import write_grid
 from jaxvae.metrics import MetricsFile
 from jaxvae.objectives import Bounds
-from jaxvae.parallel import Device
+from jaxvae.parallel import Device, local_devices
 from jaxvae.replay import NonFiniteError, explain
 from jaxvae.report import Watcher
 from jaxvae.signals import InterruptedRun, Signals
@@ -162,9 +162,9 @@ class Loop:
         if self.config.train.non_finite == "stop" and report.failed >= 0:
             # The failed call was undone, and the one after it did nothing: the newest state is that before.
             start = due.step - due.steps
-            explanation = explain(
-                self.config, self.dataset, self.devices[:1], newest, start, int(report.failed)
-            )
+            alone = hosts.count() == 1
+            devices = self.devices if alone else local_devices(self.devices)[:1]
+            explanation = explain(self.config, self.dataset, devices, newest, start, int(report.failed))
             raise NonFiniteError(
                 int(report.failed),
                 f"{explanation}\nTraining stopped before this step; what is saved is finite. A smaller "

@@ -48,7 +48,7 @@ def digest_arrays(tree: PyTree) -> str:
     described = describe_leaves(tree)
     for (path, kind), leaf in zip(described.items(), jax.tree.leaves(tree), strict=True):
         digest.update(f"{path}:{kind}\n".encode())
-        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -99,9 +99,8 @@ def _read(path: Path) -> Manifest:
         fields = json.loads(content.split(b"\n", 1)[1])
         fields["files"] = {name: tuple(entry) for name, entry in fields["files"].items()}
         manifest = Manifest(**fields)
-        whole = render(manifest) == content
+        if render(manifest) == content:
+            return manifest
     except (ValueError, LookupError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        raise DamagedError(f"{path.name} has other contents than were written")
-    return manifest
+        pass
+    raise DamagedError(f"{path.name} has other contents than were written")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from jaxvae.call import TrainCall
 from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import Config, RunError, UserError, validate
 from jaxvae.data import Dataset, load, pixel_mean
-from jaxvae.diagnosis import Diagnosis, diagnose
+from jaxvae.diagnosis import diagnose
 from jaxvae.parallel import Device, check_divides, choose_devices, replicate
 from jaxvae.state import TrainState, initial_state
 from jaxvae.workdir import Workdir
@@ -47,7 +48,7 @@ def replay(config: Config, path: Path, step: int) -> str:
     restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(state, until=step)
     if restored is not None:
         state, start = restored.state, restored.manifest.step
-    return explain(config, dataset, devices, replicate(state, devices), start, step)
+    return explain(config, dataset, devices, state, start, step)
 
 
 def explain(
@@ -59,6 +60,7 @@ def explain(
 
 
 def _explain(config, dataset, devices, state, start, step) -> str:
+    state = replicate(jax.device_get(state), devices)
     if step > start:
         call = TrainCall(config, dataset.train, devices, state, step - start)
         state, report = call(state, start)
@@ -72,7 +74,7 @@ def _explain(config, dataset, devices, state, start, step) -> str:
     return _describe(config, step, seen, indices)
 
 
-def _describe(config: Config, step: int, seen: Diagnosis, indices: np.ndarray) -> str:
+def _describe(config: Config, step: int, seen: Any, indices: np.ndarray) -> str:
     terms = {"rate": seen.rate, "distortion": seen.distortion, "gradient": seen.gradient_norm}
     culprits = [name for name, value in terms.items() if not np.isfinite(value).all()]
     verdict = f"not finite: {', '.join(culprits)}" if culprits else "every term is finite"

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from jaxvae.config import FIXED_PARTS, Config, Data
+from jaxvae.config import FIXED_PARTS, Config, Data, Objective
 from jaxvae.keys import Stream, fold_in_each, stream
 from jaxvae.objectives import Terms, elbo_terms
 from jaxvae.optimizer import build_optimizer, learning_rate_schedule, update_average
@@ -82,6 +82,11 @@ def compute_copy(model: VAE, precision: str) -> VAE:
     return eqx.tree_at(lambda m: (m.encoder, m.decoder), model, low)
 
 
+def rate_weight(config: Objective, step: Int[Array, ""]) -> Float[Array, ""]:
+    """The weight of the rate at step t (the first is 0): ``beta * min(1, (t + 1) / beta_warmup_steps)``."""
+    return config.beta * jnp.minimum(1.0, (step + 1) / max(1, config.beta_warmup_steps))
+
+
 def batch_loss(
     model: VAE,
     x: Float[Array, "batch height width channel"],
@@ -105,13 +110,13 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
     ``train.non_finite`` skip, the old one with the step counted as skipped.
     """
     optimizer = build_optimizer(config.optimizer, config.train.steps)
-    warmup, decay = config.objective.beta_warmup_steps, config.optimizer.ema_decay
+    decay = config.optimizer.ema_decay
 
     def train_step(state, indices, keys, images):
         local = indices.shape[0]
         positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local)
         x, noise = example_inputs(config.data, keys, state.step, positions, indices, images)
-        beta = config.objective.beta * jnp.minimum(1.0, (state.step + 1) / max(1, warmup))
+        beta = rate_weight(config.objective, state.step)
         gradient = jax.value_and_grad(batch_loss, has_aux=True)
 
         def means(images, keys):

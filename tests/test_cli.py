@@ -34,6 +34,7 @@ def read_what_was_promised(run):
     assert sorted(path.name for path in run.iterdir()) == [
         "checkpoints",
         "config.json",
+        "goodput.json",
         "images",
         "metrics.jsonl",
         "summary.json",

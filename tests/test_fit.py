@@ -3,9 +3,6 @@
 import dataclasses
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,10 +11,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from jaxvae.checkpoint import Checkpoints, WriteError
 from jaxvae.config import Config, Optimizer, Train, UserError
-from jaxvae.evaluate import Evaluator
-from jaxvae.fit import fit, steps_per_call
-from jaxvae.step import make_train_steps
+from jaxvae.data import load
+from jaxvae.fit import fit
+from jaxvae.lock import Lock
+from jaxvae.loop import steps_per_call
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,42 +78,6 @@ def test_other_cadences_continue_the_same_training(tmp_path, small_config):
     assert all(first[name].tobytes() == second[name].tobytes() for name in first if "totals" not in name)
 
 
-def test_kill_9_in_the_middle_of_an_epoch_then_the_same_command(tmp_path):
-    """Real processes: one runs through, one is killed at several moments and started again."""
-    flags = (
-        "--config mnist --train.devices 1 --model.hidden 32 --model.latent_dim 4 --train.batch_size 64 "
-        "--train.steps 1200 --train.log_every 50 --train.eval_every 300 --train.checkpoint_every 50 "
-        "--eval.importance_samples 2 --eval.interim_importance_samples 1"
-    ).split()
-
-    def start(run):
-        command = [sys.executable, str(ROOT / "train.py"), *flags, "--workdir", str(run)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-    whole = start(tmp_path / "whole")
-    output = whole.communicate(timeout=300)[0].decode()
-    assert whole.returncode == 0, output
-
-    run, killed_at = tmp_path / "killed", []
-    for wanted in (200, 450, 900):
-        process = start(run)
-        while process.poll() is None:
-            done = [int(path.name) for path in (run / "checkpoints").glob("*") if path.name.isdigit()]
-            if max(done, default=0) >= wanted:
-                process.send_signal(signal.SIGKILL)
-                killed_at.append(max(done))
-                break
-            time.sleep(0.005)
-        output = process.communicate(timeout=300)[0].decode()
-        assert process.returncode == -signal.SIGKILL, output
-    assert all(step * 64 % 60_000 > 0 for step in killed_at)
-    last = start(run)
-    output = last.communicate(timeout=300)[0].decode()
-    assert last.returncode == 0, output
-    assert "Continuing the run" in output
-    assert_same_run(tmp_path / "whole", run, 1200)
-
-
 def test_losses_agree_on_1_2_4_and_8_devices(tmp_path, small_config):
     config = replace(
         small_config,
@@ -131,38 +94,29 @@ def test_losses_agree_on_1_2_4_and_8_devices(tmp_path, small_config):
             np.testing.assert_allclose(other["elbo"], one["elbo"], rtol=1e-5)
 
 
-def test_a_checkpoint_of_one_device_count_continues_on_another(tmp_path, small_config):
-    fit(small_config, tmp_path / "one")
-    fit(replace(small_config, train={"steps": 12}, optimizer={"schedule": "constant"}), tmp_path / "two")
-    longer = replace(small_config, train={"devices": 4}, optimizer={"schedule": "constant"})
-    summary = fit(longer, tmp_path / "two")
-    assert summary["device"]["count"] == 4
-    assert summary["step"] == 24
+def test_a_run_that_continues_compiles_no_more_than_a_fresh_one(tmp_path, small_config):
+    """Counted by JAX itself: every executable that a run asks the compiler for, by name."""
+    compiled = []
 
+    def heard(event: str, duration_secs: float, **more: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(more)
 
-def test_a_run_compiles_its_train_step_and_its_evaluation_once(tmp_path, small_config, monkeypatch):
-    """Counted where JAX traces them, which it does once for each compilation; also after a resume."""
-    traced = []
-
-    def counting(name, make):
-        def made(*arguments):
-            function = make(*arguments)
-
-            def counted(*inputs):
-                traced.append(name)
-                return function(*inputs)
-
-            return counted
-
-        return made
-
-    monkeypatch.setattr("jaxvae.call.make_train_steps", counting("train", make_train_steps))
-    score = Evaluator._score_rows
-    monkeypatch.setattr(Evaluator, "_score_rows", lambda *a: traced.append("score") or score(*a))
-    for steps in (12, 24):
-        traced.clear()
-        fit(replace(small_config, train={"steps": steps}), tmp_path / "run")
-        assert sorted(traced) == ["score", "train"]
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    try:
+        fit(replace(small_config, optimizer={"schedule": "constant"}), tmp_path / "fresh")
+        halves = []
+        for steps in (12, 24):
+            compiled.clear()
+            jax.clear_caches()
+            half = replace(small_config, train={"steps": steps}, optimizer={"schedule": "constant"})
+            fit(half, tmp_path / "run")
+            halves.append(len(compiled))
+    finally:
+        jax.monitoring.clear_event_listeners()
+    fresh, continued = halves
+    assert fresh > 3
+    assert continued <= fresh
 
 
 @pytest.mark.parametrize(
@@ -194,3 +148,60 @@ def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path, small_config):
     with pytest.raises(UserError, match="cannot be written"):
         fit(small_config, tmp_path / "file" / "run")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_other_images_are_refused_and_nothing_is_changed(tmp_path, small_config, monkeypatch):
+    fit(replace(small_config, train={"steps": 12}), tmp_path / "run")
+    images = load(small_config.data)
+    other = images._replace(test=images.test[::-1])
+    monkeypatch.setattr("jaxvae.fit.load", lambda _: other)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"images of mnist are not those .* SHA-256 is [0-9a-f]{64}, and was"):
+        fit(small_config, tmp_path / "run")
+    after = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_a_second_process_on_the_folder_is_refused_while_the_first_lives(tmp_path, small_config):
+    (tmp_path / "run").mkdir()
+    lock = Lock(tmp_path / "run" / "lock")
+    with pytest.raises(UserError, match=rf"run is in use by process {os.getpid()} on "):
+        fit(small_config, tmp_path / "run")
+    lock.release()
+    (tmp_path / "run" / "lock").write_text('{"process": 1, "host": "gone"}')
+    fit(small_config, tmp_path / "run")
+    assert not (tmp_path / "run" / "lock").exists()
+
+
+def test_what_cannot_be_written_is_said_and_the_run_goes_on_if_asked(
+    tmp_path, small_config, monkeypatch, capsys
+):
+    write, failures = Checkpoints._write, []
+
+    def sometimes(self, step, *more):
+        if step in (8, 12):
+            failures.append(step)
+            raise WriteError(f"step {step} could not be saved")
+        write(self, step, *more)
+
+    monkeypatch.setattr(Checkpoints, "_write", sometimes)
+    with pytest.raises(WriteError, match="step 8"):
+        fit(small_config, tmp_path / "stops")
+    assert [line["step"] for line in lines(tmp_path / "stops")][-1] <= 16
+    summary = fit(replace(small_config, train={"write_errors": "warn"}), tmp_path / "goes-on")
+    assert summary["step"] == 24
+    assert failures == [8, 8, 12]
+    assert "Warning: step 12 could not be saved" in capsys.readouterr().out
+
+
+def test_the_wall_time_is_accounted_for(tmp_path, small_config):
+    started = time.perf_counter()
+    summary = fit(small_config, tmp_path / "run")
+    wall = time.perf_counter() - started
+    goodput = summary["goodput"]
+    parts = [value for name, value in goodput.items() if name not in ("wall_seconds", "goodput")]
+    assert all(value >= 0 for value in parts)
+    np.testing.assert_allclose(sum(parts), goodput["wall_seconds"])
+    assert abs(goodput["wall_seconds"] - wall) < 0.2 * wall
+    assert goodput["lost_to_restarts_seconds"] == 0
+    assert goodput["goodput"] == goodput["train_seconds"] / goodput["wall_seconds"]

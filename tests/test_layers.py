@@ -9,9 +9,15 @@ PACKAGE = ROOT / "jaxvae"
 LAYERS = (
     ("configuration", {"config"}),
     ("mathematics", {"distributions", "preprocessing", "networks", "vae", "objectives"}),
-    ("training", {"keys", "order", "optimizer", "state", "step", "parallel", "call"}),
-    ("the world", {"data", "checkpoint", "metrics", "images", "workdir"}),
-    ("the run", {"evaluate", "report", "fit", "cli", "trained", "__init__"}),
+    ("training", {"keys", "order", "optimizer", "state", "step", "parallel", "hosts", "call", "diagnosis"}),
+    (
+        "the world",
+        {
+            *("data", "manifest", "checkpoint", "metrics", "images", "workdir"),
+            *("lock", "signals", "goodput"),
+        },
+    ),
+    ("the run", {"evaluate", "report", "replay", "loop", "fit", "cli", "trained", "__init__"}),
 )
 KNOWS = {
     # What a layer may import from outside the project.
@@ -84,4 +90,6 @@ def test_only_parallel_says_pmap():
 def test_modules_stay_small():
     lengths = {module: len(path.read_text().splitlines()) for module, path in modules().items()}
     assert max(lengths.values()) <= 300, lengths
-    assert sum(lengths.values()) <= 2000, lengths
+    # Little enough to read in an afternoon. Whoever needs more says here what for: integrity, signals,
+    # several processes and replay took it from 2,000.
+    assert sum(lengths.values()) <= 3500, lengths

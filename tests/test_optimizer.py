@@ -3,6 +3,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxvae.config import Optimizer
@@ -28,7 +29,8 @@ def test_one_step_is_adam_on_the_clipped_gradient():
     config = Optimizer(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=1.0, epsilon=0.5)
     optimizer = build_optimizer(config, 10)
     weights, grads = {"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([30.0, 40.0])}
-    updates: Any = optimizer.update(grads, optimizer.init(weights), weights)[0]
+    step, norm = jnp.int32(0), optax.tree.norm(grads)
+    updates: Any = optimizer.update(grads, optimizer.init(weights), step=step, norm=norm)[0]
     clipped = np.array([0.6, 0.8])
     # After one step Adam's bias-corrected moments are the gradient and its square.
     np.testing.assert_allclose(updates["w"], -0.1 * clipped / (clipped + 0.5), rtol=1e-5)
@@ -43,3 +45,14 @@ def test_the_average_is_its_formula():
         np.testing.assert_allclose(average, [expected], rtol=1e-5)
     same = update_average(weights, weights, jnp.float32(0), 0.5)
     np.testing.assert_array_equal(jax.tree.leaves(same)[0], weights)
+
+
+def test_the_learning_rate_is_that_of_the_step_however_many_updates_were_made():
+    config = Optimizer(learning_rate=1.0, warmup_steps=0, clip_norm=None, beta1=0.0, epsilon=1e-30)
+    optimizer = build_optimizer(config, 10)
+    grads = {"w": jnp.array([3.0])}
+    for step in (0, 5, 9):
+        updates: Any = optimizer.update(
+            grads, optimizer.init(grads), step=jnp.int32(step), norm=optax.tree.norm(grads)
+        )[0]
+        np.testing.assert_allclose(updates["w"], -learning_rate_schedule(config, 10)(step), rtol=1e-5)

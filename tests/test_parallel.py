@@ -32,7 +32,7 @@ def test_replicated_values_stay_ordinary_arrays():
     state = replicate({"w": np.ones(3, np.float32)}, devices)
     assert state["w"].shape == (3,)
     double = map_over_devices(
-        lambda s, x: {"w": s["w"] + jax.lax.psum(x, "data")}, devices, mapped=(False, True), out_mapped=False
+        lambda s, x: {"w": s["w"] + jax.lax.psum(x, "data")}, devices, mapped=(False, True)
     )
     after = double(state, np.arange(4, dtype=np.float32))
     np.testing.assert_array_equal(after["w"], [7, 7, 7])

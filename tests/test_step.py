@@ -18,7 +18,7 @@ ROWS = np.random.default_rng(1).integers(0, 50, (12, 16)).astype(np.int32)
 def make_config(**sections):
     base = {
         "model": Model(latent_dim=3, hidden=(10,), activation="tanh"),
-        "train": Train(steps=12, batch_size=16, precision="float32"),
+        "train": Train(steps=12, batch_size=16, log_every=100),
         "optimizer": Optimizer(learning_rate=0.01, warmup_steps=3),
     }
     return Config(**{**base, **sections})
@@ -29,14 +29,12 @@ def run(config, count=1, calls=((0, 12),), images=IMAGES):
     devices = jax.devices()[:count]
     state = replicate(initial_state(config, jnp.asarray(MEAN)), devices)
     keys, images = replicate((train_keys(config), images), devices)
-    mapped = (False, True, False, False, False)
-    train_steps = map_over_devices(
-        make_train_steps(config, AXIS), devices, mapped=mapped, out_mapped=False, donate=(0,)
-    )
+    mapped = (False, True, True, False, False, False)
+    train_steps = map_over_devices(make_train_steps(config, AXIS), devices, mapped=mapped, donate=(0,))
     reports = []
     for first, last in calls:
         rows = split_batch(ROWS[first:last], count)
-        state, report = train_steps(state, rows, np.bool_(False), keys, images)
+        state, report = train_steps(state, rows, np.zeros(count, bool), np.int32(first), keys, images)
         reports.append(jax.tree.map(np.asarray, report))
     return state, reports
 
@@ -136,12 +134,16 @@ def test_totals_are_sums_until_they_are_emptied():
     devices = jax.devices()[:1]
     state = replicate(initial_state(config, jnp.asarray(MEAN)), devices)
     keys, images = replicate((train_keys(config), IMAGES), devices)
-    train_steps = map_over_devices(
-        make_train_steps(config, AXIS), devices, mapped=(False, True, False, False, False), out_mapped=False
-    )
-    state, first = train_steps(state, split_batch(ROWS[:4], 1), np.bool_(True), keys, images)
-    fresh, emptied = train_steps(state, split_batch(ROWS[4:8], 1), np.bool_(True), keys, images)
-    kept, both = train_steps(state, split_batch(ROWS[4:8], 1), np.bool_(False), keys, images)
+    mapped, no = (False, True, True, False, False, False), np.zeros(1, bool)
+
+    def train_steps(log_every):
+        logs = dataclasses.replace(config, train=dataclasses.replace(config.train, log_every=log_every))
+        return map_over_devices(make_train_steps(logs, AXIS), devices, mapped=mapped)
+
+    state, first = train_steps(4)(state, split_batch(ROWS[:4], 1), no, np.int32(0), keys, images)
+    rows = split_batch(ROWS[4:8], 1)
+    fresh, emptied = train_steps(4)(state, rows, no, np.int32(4), keys, images)
+    kept, both = train_steps(8)(state, rows, no, np.int32(4), keys, images)
     assert_same_bits(fresh.model, kept.model)
     assert float(both.totals.steps) == 8
     assert float(emptied.totals.steps) == 4
@@ -173,3 +175,61 @@ def test_bfloat16_computes_low_keeps_weights_high_and_trains_alike():
     np.testing.assert_allclose(report[-1].totals.loss, high[-1].totals.loss, rtol=5e-3)
     with pytest.raises(AssertionError):
         assert_same_bits(high_state.model, low_state.model)
+
+
+@pytest.fixture
+def bad_step(monkeypatch):
+    """Makes the data of step 5 not a number."""
+    good = example_inputs
+
+    def inputs(data, keys, step, positions, indices, images):
+        x, noise = good(data, keys, step, positions, indices, images)
+        return jnp.where(step == 5, jnp.nan, x), noise
+
+    monkeypatch.setattr("jaxvae.step.example_inputs", inputs)
+
+
+def test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on(bad_step):
+    config = make_config(optimizer=Optimizer(learning_rate=0.01, ema_decay=0.9))
+    before, _ = run(config, calls=[(0, 4)])
+    state, reports = run(config, calls=[(0, 4), (4, 8), (8, 12)])
+    assert [int(report.failed) for report in reports[:2]] == [-1, 5]
+    assert_same_bits(state, before)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_step_that_is_skipped_changes_nothing_but_the_count(bad_step, count):
+    train = Train(steps=12, batch_size=16, log_every=100, non_finite="skip")
+    config = make_config(train=train, optimizer=Optimizer(learning_rate=0.01, ema_decay=0.9))
+    before, _ = run(config, count, calls=[(0, 4), (4, 5)])
+    after, _ = run(config, count, calls=[(0, 4), (4, 5), (5, 6)])
+    assert_same_bits(
+        (after.model, after.average, after.opt_state), (before.model, before.average, before.opt_state)
+    )
+    assert int(after.step) == 6
+    assert (float(after.totals.steps), float(after.totals.skipped)) == (5, 1)
+    whole, _ = run(config, count)
+    assert (float(whole.totals.steps), float(whole.totals.skipped)) == (11, 1)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(whole))
+
+
+def test_in_a_fixed_order_every_number_of_devices_gives_the_same_bits():
+    train = Train(steps=12, batch_size=16, reduction="fixed")
+    config = make_config(train=train, optimizer=Optimizer(learning_rate=0.01, ema_decay=0.9))
+    one, _ = run(config)
+    for count in (2, 4, 8):
+        assert_same_bits(run(config, count)[0], one)
+    fast, _ = run(make_config(optimizer=config.optimizer))
+    for ours, wanted in zip(jax.tree.leaves(one), jax.tree.leaves(fast), strict=True):
+        np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_one_device_that_asks_to_stop_is_heard_by_all():
+    config, devices = make_config(), jax.devices()[:4]
+    state = replicate(initial_state(config, jnp.asarray(MEAN)), devices)
+    keys, images = replicate((train_keys(config), IMAGES), devices)
+    mapped = (False, True, True, False, False, False)
+    train_steps = map_over_devices(make_train_steps(config, AXIS), devices, mapped=mapped)
+    for asked in ([False] * 4, [False, False, True, False]):
+        _, report = train_steps(state, split_batch(ROWS[:2], 4), np.array(asked), np.int32(0), keys, images)
+        assert bool(report.stop) == any(asked)
