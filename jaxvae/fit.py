@@ -15,7 +15,7 @@ from jaxtyping import PyTree
 
 from jaxvae import hosts
 from jaxvae.checkpoint import Checkpoints, Restored
-from jaxvae.config import Config, RunError, UserError, validate
+from jaxvae.config import FIXED_PARTS, Config, RunError, UserError, validate
 from jaxvae.data import Dataset, load, pixel_mean
 from jaxvae.evaluate import Evaluator
 from jaxvae.goodput import Goodput
@@ -45,8 +45,9 @@ def fit(
     validate(config)
     devices = choose_devices(config.train.devices)
     check_divides("train.batch_size", config.train.batch_size, devices)
-    if config.train.reduction == "fixed" and len(devices) not in (1, 2, 4, 8):
-        raise UserError(f"--train.reduction fixed works on 1, 2, 4 or 8 devices, not {len(devices)}")
+    if config.train.reduction == "fixed" and FIXED_PARTS % len(devices):
+        counts = [n for n in range(1, FIXED_PARTS + 1) if FIXED_PARTS % n == 0]
+        raise UserError(f"--train.reduction fixed works on {counts} devices, not on {len(devices)}")
     dataset = load(config.data)
     mean = pixel_mean(dataset.train, config.data.binarization)
     state = initial_state(config, jax.numpy.asarray(mean))
@@ -122,7 +123,8 @@ def _begin(
         raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
     stack.callback(metrics.close)
     goodput = Goodput(folder.goodput, started)
-    goodput.continue_from(restored.manifest.record["seconds"] if restored is not None else {})
+    saved = restored.manifest.record["seconds"] if restored is not None else {}
+    goodput.continue_from(saved, finished=step == config.train.steps)
     goodput.write()
     return _Begun(changed, restored, Outlet(checkpoints, metrics, goodput, record))
 

@@ -25,13 +25,16 @@ class Goodput:
         self._marked = started
         self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
 
-    def continue_from(self, saved: dict[str, float]) -> None:
-        """Takes over the ledger of the processes before; ``saved`` is how it stood at the checkpoint."""
+    def continue_from(self, saved: dict[str, float], finished: bool = False) -> None:
+        """Takes over the ledger of the processes before; ``saved`` is how it stood at the checkpoint.
+
+        If the run was ``finished``, nothing that came after it is lost.
+        """
         last = self._read()
         for part in PARTS:
             at_checkpoint = saved.get(part, 0.0)
             self.seconds[part] += max(last.get(part, 0.0), at_checkpoint)
-            if part in _REDONE:
+            if part in _REDONE and not finished:
                 lost = max(0.0, last.get(part, 0.0) - at_checkpoint)
                 self.seconds[part] -= lost
                 self.seconds["lost_to_restarts"] += lost

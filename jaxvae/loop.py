@@ -7,10 +7,11 @@ it. All of that happens while the next call runs, and only in the first process 
 
 import contextlib
 import math
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
@@ -119,7 +120,7 @@ class Loop:
                 if self.outlet.checkpoints is not None:
                     self.outlet.checkpoints.wait()
         self.watcher.close()
-        if due.step < train.steps:
+        if due.step < train.steps or self.signals.asked is not None:
             self._interrupted(due.step)
         trained = (due.step - start) * train.batch_size
         return state, {
@@ -135,9 +136,11 @@ class Loop:
             return self.signals.asked is not None
         return previous is not None and bool(jax.device_get(previous.report.stop))
 
-    def _interrupted(self, step: int) -> None:
-        number = self.signals.asked or 15
-        self.outlet.goodput.write()
+    def _interrupted(self, step: int) -> NoReturn:
+        # Another process may have been asked, not this one.
+        number = self.signals.asked or signal.SIGTERM
+        with self._writing():
+            self.outlet.goodput.write()
         raise InterruptedRun(
             f"Stopped at step {step} of {self.config.train.steps}, saved in "
             f"{self.folder.checkpoints / str(step)}. The same command continues from there.",

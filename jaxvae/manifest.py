@@ -57,8 +57,9 @@ def digest_files(folder: Path) -> dict[str, tuple[int, str]]:
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path != folder / NAME:
-            content = path.read_bytes()
-            found[path.relative_to(folder).as_posix()] = (len(content), hashlib.sha256(content).hexdigest())
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            found[path.relative_to(folder).as_posix()] = (path.stat().st_size, sha256)
     return found
 
 
