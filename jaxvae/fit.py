@@ -116,16 +116,16 @@ def _begin(
     for number, reason in damaged.items():
         watcher.say(f"Warning: the checkpoint of step {number} is damaged: {reason}. It is set aside.")
     folder.prepare(config)
-    try:
-        checkpoints.clean(damaged)
-        metrics = MetricsFile(folder.metrics, step)
-    except OSError as error:
-        raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
-    stack.callback(metrics.close)
     goodput = Goodput(folder.goodput, started)
     saved = restored.manifest.record["seconds"] if restored is not None else {}
     goodput.continue_from(saved, finished=step == config.train.steps)
-    goodput.write()
+    try:
+        checkpoints.clean(damaged)
+        metrics = MetricsFile(folder.metrics, step)
+        stack.callback(metrics.close)
+        goodput.write()
+    except OSError as error:
+        raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
     return _Begun(changed, restored, Outlet(checkpoints, metrics, goodput, record))
 
 

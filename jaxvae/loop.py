@@ -51,7 +51,7 @@ class Outlet(NamedTuple):
     checkpoints: Checkpoints | None
     metrics: MetricsFile | None
     goodput: Goodput
-    record: dict[str, Any] = {}  # noqa: RUF012
+    record: dict[str, Any] | None = None
     """What every checkpoint remembers beside the state."""
 
 
@@ -82,6 +82,7 @@ class Loop:
     ):
         self.config, self.folder, self.devices, self.dataset = config, folder, devices, dataset
         self.watcher, self.evaluator, self.outlet, self.signals = watcher, evaluator, outlet, signals
+        self._has_evaluated = False
 
     def train(self, state: TrainState, start: int) -> tuple[TrainState, dict[str, float | None]]:
         """Takes every step from ``start`` to the last; returns the state after it, saved, and the speed.
@@ -153,8 +154,11 @@ class Loop:
         evaluates = step % train.eval_every == 0 and not last
         scores = pictures = None
         if evaluates:
-            scores = self.evaluator.dispatch(state.evaluated, self.config.eval.interim_importance_samples)
-            pictures = self.evaluator.pictures(state.evaluated)
+            # The first time, this compiles.
+            with self.outlet.goodput.spending("evaluate" if self._has_evaluated else "compile"):
+                scores = self.evaluator.dispatch(state.evaluated, self.config.eval.interim_importance_samples)
+                pictures = self.evaluator.pictures(state.evaluated)
+            self._has_evaluated = True
         saves = step % train.checkpoint_every == 0 or last
         return _Due(step, steps, report, scores, pictures, snapshot(state) if saves else None)
 
@@ -198,7 +202,7 @@ class Loop:
             # A failure of the write before is said here, and this one is tried all the same.
             with self._writing():
                 self.outlet.checkpoints.wait()
-            record = {**self.outlet.record, "seconds": dict(goodput.seconds)}
+            record = {**(self.outlet.record or {}), "seconds": dict(goodput.seconds)}
             self.outlet.checkpoints.save(step, state, record, self.outlet.metrics.sync)
 
     @contextlib.contextmanager
