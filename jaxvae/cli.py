@@ -71,6 +71,8 @@ def _run(command: Command, signals: Signals, started: float) -> None:
     several = (command.coordinator_address, command.num_processes, command.process_id)
     if any(value is not None for value in several) or hosts.are_started_together(os.environ):
         hosts.join(*several)
+        # JAX's own watch for SIGTERM has replaced ours; the calls' reports carry the word to stop.
+        signals.take()
     if command.replay is not None:
         from jaxvae.replay import replay
 

@@ -40,8 +40,6 @@ def join(coordinator_address: str | None, num_processes: int | None, process_id:
         raise UserError(f"--process_id {process_id} cannot work: it must be from 0 to {num_processes - 1}")
     try:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        # It would take SIGTERM for itself; the calls' reports carry the word to stop (``step.Report``).
-        jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(*given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     except (RuntimeError, ValueError) as error:
         raise RunError(f"the processes of this run did not find each other: {error}") from error

@@ -40,9 +40,8 @@ class Signals:
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._pipe_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._handlers = {
-            number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.take()
         threading.Thread(target=self._watch, daemon=True, name="signals").start()
         return self
 
@@ -51,6 +50,11 @@ class Signals:
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._pipe_before)
         os.close(self._write)
+
+    def take(self) -> None:
+        """Installs the handlers; again, if a library has installed its own."""
+        for number in self._handlers:
+            signal.signal(number, lambda *_: None)
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
