@@ -168,9 +168,9 @@ def _finish(
         "step": step,
         "test": test,
         "throughput": throughput,
-        "goodput": loop.outlet.goodput.summary(),
         "device": {"platform": device.platform, "kind": device.device_kind, "count": len(devices)},
         "versions": versions(),
+        "goodput": loop.outlet.goodput.summary(),
     }
     if hosts.is_first():
         try:

@@ -17,13 +17,9 @@ def assert_none_lost(row, trials):
     assert (row.trials, row.survived) == (trials, trials)
 
 
-def test_kill_9_at_random_moments(bench):
-    assert_none_lost(faults.interrupted(bench, "SIGKILL", signal.SIGKILL, 3, -9), 3)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_being_asked_to_stop(bench, number):
-    assert_none_lost(faults.interrupted(bench, number.name, number, 1, 128 + number), 1)
+def test_being_killed_and_being_asked_to_stop_at_random_moments(bench):
+    numbers = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
+    assert_none_lost(faults.interrupted(bench, "signals", 4, *numbers), 4)
 
 
 def test_a_damaged_checkpoint(bench):
@@ -34,10 +30,10 @@ def test_a_damaged_checkpoint(bench):
 
 
 def test_a_disk_that_is_full(bench):
-    assert_none_lost(faults.file_size_limit(bench), 1)
     row = next(faults.rows(bench, "disk", 0.1))
-    if row.trials:  # where a file system may be mounted
-        assert_none_lost(row, 1)
+    if row.trials == 0:  # no file system may be mounted here
+        row = faults.file_size_limit(bench)
+    assert_none_lost(row, 1)
 
 
 def test_numbers_that_are_not_finite(bench):
@@ -46,7 +42,7 @@ def test_numbers_that_are_not_finite(bench):
 
 
 def test_other_devices_in_mid_run(bench):
-    assert_none_lost(faults.crossed(bench, (1, 8), precision="bfloat16"), 2)
+    assert_none_lost(faults.crossed(bench, (1, 4), precision="bfloat16"), 2)
 
 
 def test_two_processes_of_which_one_is_killed(bench):
