@@ -11,6 +11,7 @@ from typing import Any, Literal
 Binarization = Literal["none", "threshold", "static", "dynamic"]
 Activation = Literal["relu", "gelu", "silu", "tanh"]
 Likelihood = Literal["bernoulli", "gaussian"]
+Architecture = Literal["mlp", "conv"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -43,8 +44,13 @@ class Model:
 
     latent_dim: int = 40
     """Dimensions of z."""
+    architecture: Architecture = "mlp"
+    """mlp: dense layers alone. conv: 4x4 convolutions of stride 2 before them, in images of any size."""
+    channels: tuple[int, ...] = (32, 64)
+    """conv: channels of the encoder's convolutions, each of which halves the image; the decoder mirrors
+    them."""
     hidden: tuple[int, ...] = (400, 400)
-    """Widths of the encoder's hidden layers; the decoder mirrors them. No width: both linear."""
+    """Widths of the encoder's dense hidden layers; the decoder mirrors them. mlp without any: both linear."""
     activation: Activation = "relu"
     """Non-linearity of the hidden layers."""
     likelihood: Likelihood = "bernoulli"
@@ -177,7 +183,8 @@ from ``train.steps`` through the learning-rate schedule, which the run then says
 def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as JSON-ready nested dictionaries."""
     nested = dataclasses.asdict(config)
-    nested["model"]["hidden"] = list(config.model.hidden)
+    for name in _WIDTHS:
+        nested["model"][name] = list(nested["model"][name])
     return nested
 
 
@@ -187,8 +194,8 @@ def from_dict(nested: dict[str, Any]) -> Config:
     for field in dataclasses.fields(Config):
         if dataclasses.is_dataclass(field.default) and field.name in sections:
             section = dict(sections[field.name])
-            if field.name == "model" and "hidden" in section:
-                section["hidden"] = tuple(section["hidden"])
+            if field.name == "model":
+                section |= {name: tuple(section[name]) for name in _WIDTHS if name in section}
             sections[field.name] = type(field.default)(**section)
     return Config(**sections)
 
@@ -213,7 +220,11 @@ def validate(config: Config) -> None:
     require(config.eval.grid >= 2, "eval.grid", "2 or more")
     for name in ("optimizer.warmup_steps", "objective.beta_warmup_steps"):
         require(values[name] >= 0, name, "0 or more")
-    require(all(width >= 1 for width in config.model.hidden), "model.hidden", "widths of 1 or more")
+    for name in _WIDTHS:
+        widths = values[f"model.{name}"]
+        require(all(width >= 1 for width in widths), f"model.{name}", "widths of 1 or more")
+    if config.model.architecture == "conv":
+        require(len(config.model.channels) > 0, "model.channels", "one number of channels or more, with conv")
     for name in ("objective.beta", "optimizer.learning_rate"):
         require(0 <= values[name] <= _LARGEST_FLOAT32, name, "finite in float32 and not negative")
     for name in ("optimizer.beta1", "optimizer.beta2"):
@@ -237,6 +248,7 @@ def validate(config: Config) -> None:
         )
 
 
+_WIDTHS = ("channels", "hidden")
 _LARGEST_FLOAT32 = 3.4028234e38
 _POSITIVE_INTEGERS = (
     "model.latent_dim",

@@ -3,6 +3,7 @@
 Each acts on one image or one latent vector. ``jax.vmap`` is the caller's.
 """
 
+import itertools
 import math
 
 import equinox as eqx
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxvae.config import Activation
+from jaxvae.convolution import SIZE, double, halve
 from jaxvae.distributions import Gaussian, bounded_log_scale
 
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu, "tanh": jnp.tanh}
@@ -37,6 +39,59 @@ class MLP(eqx.Module):
         for layer in self.layers[:-1]:
             x = ACTIVATIONS[self.activation](layer(x))
         return self.layers[-1](x).astype(jnp.float32)
+
+
+class Convolution(eqx.Module):
+    """A kernel and a bias for each channel of what it gives: ``halve`` of an image, or ``double``."""
+
+    kernel: Float[Array, "4 4 inner outer"]
+    bias: Float[Array, "*shape"]
+    """One for each channel; of the decoder's last layer, one for each pixel and channel."""
+
+    def __init__(self, inner: int, outer: int, *, doubles: bool, key: Key[Array, ""]):
+        """``inner`` channels on the larger image's side, ``outer`` on the smaller's; Glorot-uniform."""
+        # Of a kernel's 16 pixels, 4 meet in one pixel of a doubled image, 16 in one of a halved image.
+        bound = math.sqrt(6 / (SIZE**2 * inner + SIZE**2 // 4 * outer))
+        self.kernel = jax.random.uniform(key, (SIZE, SIZE, inner, outer), minval=-bound, maxval=bound)
+        self.bias = jnp.zeros(inner if doubles else outer)
+
+
+class ConvEncoder(eqx.Module):
+    """q(z|x) as in ``MLPEncoder``, from an image that each convolution has halved.
+
+    An odd side gets a row of zeros at its end first: a side of n pixels becomes ``ceil(n / 2)``.
+    """
+
+    convolutions: tuple[Convolution, ...]
+    mlp: MLP
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        channels: tuple[int, ...],
+        hidden: tuple[int, ...],
+        latent_dim: int,
+        activation: Activation,
+        *,
+        key: Key[Array, ""],
+    ):
+        *keys, key_mlp = jax.random.split(key, len(channels) + 1)
+        shapes = _halved_shapes(image_shape, channels)
+        self.convolutions = tuple(
+            Convolution(inner, outer, doubles=False, key=key)
+            for ((_, _, inner), (_, _, outer)), key in zip(itertools.pairwise(shapes), keys, strict=True)
+        )
+        self.mlp = MLP((math.prod(shapes[-1]), *hidden, 2 * latent_dim), activation, key=key_mlp)
+
+    def __call__(self, x: Float[Array, "height width channel"]) -> Gaussian:
+        """The approximate posterior of one image."""
+        x = x.astype(self.convolutions[0].kernel.dtype)
+        for convolution in self.convolutions:
+            height, width, _ = x.shape
+            x = jnp.pad(x, ((0, height % 2), (0, width % 2), (0, 0)))
+            x = ACTIVATIONS[self.mlp.activation](halve(x, convolution.kernel) + convolution.bias)
+        mean, raw = jnp.split(self.mlp(x.reshape(-1)), 2)
+        return Gaussian(mean, bounded_log_scale(raw))
 
 
 class MLPEncoder(eqx.Module):
@@ -87,6 +142,59 @@ class MLPDecoder(eqx.Module):
 
     def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width channel"]:
         return self.mlp(z).reshape(self.image_shape)
+
+
+class ConvDecoder(eqx.Module):
+    """The likelihood's parameters, one per pixel: the mirror image of ``ConvEncoder``.
+
+    Every pixel has its own output bias, as in ``MLPDecoder``.
+    """
+
+    mlp: MLP
+    convolutions: tuple[Convolution, ...]
+    shapes: tuple[tuple[int, int, int], ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        channels: tuple[int, ...],
+        hidden: tuple[int, ...],
+        latent_dim: int,
+        activation: Activation,
+        output_bias: Float[Array, "height width channel"],
+        *,
+        key: Key[Array, ""],
+    ):
+        """``channels`` and ``hidden`` are in the decoder's order; ``output_bias`` is what it says before
+        it has learned anything."""
+        *keys, key_mlp = jax.random.split(key, len(channels) + 1)
+        self.shapes = _halved_shapes(image_shape, channels[::-1])[::-1]
+        self.mlp = MLP((latent_dim, *hidden, math.prod(self.shapes[0])), activation, key=key_mlp)
+        self.convolutions = tuple(
+            Convolution(larger[-1], smaller[-1], doubles=True, key=key)
+            for (smaller, larger), key in zip(itertools.pairwise(self.shapes), keys, strict=True)
+        )
+        # The last convolution's bias is that of the pixels.
+        self.convolutions = eqx.tree_at(lambda layers: layers[-1].bias, self.convolutions, output_bias)
+
+    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width channel"]:
+        x = self.mlp(z).reshape(self.shapes[0])
+        for convolution, (height, width, _) in zip(self.convolutions, self.shapes[1:], strict=True):
+            x = ACTIVATIONS[self.mlp.activation](x).astype(convolution.kernel.dtype)
+            # An odd side was made even before it was halved; here its last row is cut off again.
+            x = double(x, convolution.kernel)[:height, :width] + convolution.bias
+        return x.astype(jnp.float32)
+
+
+def _halved_shapes(
+    image_shape: tuple[int, int, int], channels: tuple[int, ...]
+) -> tuple[tuple[int, int, int], ...]:
+    """Height, width and channels of an image, and of what each convolution makes of it."""
+    shapes = [image_shape]
+    for channel in channels:
+        height, width, _ = shapes[-1]
+        shapes.append((-(-height // 2), -(-width // 2), channel))
+    return tuple(shapes)
 
 
 def _glorot_linear(n_in: int, n_out: int, key: Key[Array, ""]) -> eqx.nn.Linear:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxvae.config import Model
 from jaxvae.distributions import Bernoulli, Gaussian, bounded_log_scale, unbounded_log_scale
-from jaxvae.networks import MLPDecoder, MLPEncoder
+from jaxvae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 
 
 class BernoulliLikelihood(eqx.Module):
@@ -46,8 +46,8 @@ class GaussianLikelihood(eqx.Module):
 class VAE(eqx.Module):
     """Encoder, decoder and likelihood. All its leaves are arrays."""
 
-    encoder: MLPEncoder
-    decoder: MLPDecoder
+    encoder: MLPEncoder | ConvEncoder
+    decoder: MLPDecoder | ConvDecoder
     likelihood: BernoulliLikelihood | GaussianLikelihood
     latent_dim: int = eqx.field(static=True)
 
@@ -83,8 +83,12 @@ def build_vae(config: Model, pixel_mean: Float[Array, "height width channel"], *
     else:
         likelihood = GaussianLikelihood(config.sigma, config.learn_sigma)
         output_bias = pixel_mean
-    encoder = MLPEncoder(shape, config.hidden, config.latent_dim, config.activation, key=key_encoder)
-    decoder = MLPDecoder(
-        shape, config.hidden[::-1], config.latent_dim, config.activation, output_bias, key=key_decoder
-    )
+    sizes = (config.hidden, config.latent_dim, config.activation)
+    mirrored = (config.hidden[::-1], config.latent_dim, config.activation)
+    if config.architecture == "conv":
+        encoder = ConvEncoder(shape, config.channels, *sizes, key=key_encoder)
+        decoder = ConvDecoder(shape, config.channels[::-1], *mirrored, output_bias, key=key_decoder)
+    else:
+        encoder = MLPEncoder(shape, *sizes, key=key_encoder)
+        decoder = MLPDecoder(shape, *mirrored, output_bias, key=key_decoder)
     return VAE(encoder, decoder, likelihood, config.latent_dim)

@@ -1,0 +1,56 @@
+"""Which models do the benchmarks measure, and what does a step of them cost?"""
+
+import dataclasses
+import itertools
+import math
+import runpy
+from pathlib import Path
+
+from jaxvae.config import Config, Model, Train
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+MODELS = ("mlp", "mnist", "conv")
+"""mlp: 784-400-20-400-784 with ReLU. mnist and conv: the models of configs/mnist.py and mnist_conv.py."""
+
+
+def experiment(name: str, batch_size: int, precision: str = "float32") -> Config:
+    """The configuration to measure: one of ``MODELS``, trained as its config says, with no line logged."""
+    if name == "mlp":
+        config = Config(model=Model(latent_dim=20, hidden=(400,), activation="relu"))
+    else:
+        file = {"mnist": "mnist.py", "conv": "mnist_conv.py"}[name]
+        config = runpy.run_path(str(CONFIGS / file))["config"]
+    train = Train(batch_size=batch_size, precision=precision, log_every=10**6)
+    return dataclasses.replace(config, train=train)
+
+
+def matrix_flops(config: Config, image_shape: tuple[int, ...]) -> int:
+    """FLOPs of the matrix products and convolutions that one image costs in a training step.
+
+    Two for each multiplication of a weight forwards, two for the weight's gradient, and two for the
+    gradient of the layer's input, which the encoder's first layer does not need.
+    """
+    model, (height, width, channel) = config.model, image_shape
+    encoder: list[int] = []
+    if model.architecture == "conv":
+        for outer in model.channels:
+            height, width = -(-height // 2), -(-width // 2)
+            encoder.append(height * width * 16 * channel * outer)
+            channel = outer
+    ends = (height * width * channel, *model.hidden)
+    dense = [n * m for n, m in itertools.pairwise(ends)]
+    products = [*encoder, *dense, ends[-1] * 2 * model.latent_dim]
+    mirrored = [*encoder, *dense, ends[-1] * model.latent_dim]
+    return 6 * (sum(products) + sum(mirrored)) - 2 * products[0]
+
+
+def weights(config: Config, image_shape: tuple[int, ...]) -> int:
+    """How many numbers the model has, biases included."""
+    import jax
+    import jax.numpy as jnp
+
+    from jaxvae.vae import build_vae
+
+    mean = jax.ShapeDtypeStruct(image_shape, jnp.float32)
+    shapes = jax.eval_shape(lambda m: build_vae(config.model, m, key=jax.random.key(0)), mean)
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
