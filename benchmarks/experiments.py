@@ -6,14 +6,14 @@ import math
 import runpy
 from pathlib import Path
 
-from jaxvae.config import Config, Model, Train
+from jaxvae.config import Config, Model, Precision, Train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MODELS = ("mlp", "mnist", "conv")
 """mlp: 784-400-20-400-784 with ReLU. mnist and conv: the models of configs/mnist.py and mnist_conv.py."""
 
 
-def experiment(name: str, batch_size: int, precision: str = "float32") -> Config:
+def experiment(name: str, batch_size: int, precision: Precision = "float32") -> Config:
     """The configuration to measure: one of ``MODELS``, trained as its config says, with no line logged."""
     if name == "mlp":
         config = Config(model=Model(latent_dim=20, hidden=(400,), activation="relu"))

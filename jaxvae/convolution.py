@@ -66,7 +66,8 @@ def _add_patches(patches: Array) -> Array:
     channel = size // SIZE**2
     parts = jnp.split(patches, 4, axis=-1)
     shifts = (((0, 1), (0, 1)), ((0, 1), (1, 0)), ((1, 0), (0, 1)), ((1, 0), (1, 0)))
-    blocks = sum(jnp.pad(part, (*shift, (0, 0))) for part, shift in zip(parts, shifts, strict=True))
+    padded = [jnp.pad(part, (*shift, (0, 0))) for part, shift in zip(parts, shifts, strict=True)]
+    blocks = padded[0] + padded[1] + padded[2] + padded[3]
     blocks = blocks.reshape(rows + 1, columns + 1, 2, 2, channel).swapaxes(1, 2)
     return blocks.reshape(2 * rows + 2, 2 * columns + 2, channel)[1:-1, 1:-1]
 
