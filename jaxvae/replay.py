@@ -14,7 +14,7 @@ from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import Config, RunError, UserError, validate
 from jaxvae.data import Dataset, load, pixel_mean
 from jaxvae.diagnosis import diagnose
-from jaxvae.parallel import Device, check_divides, choose_devices, replicate
+from jaxvae.parallel import Device, devices_for, replicate
 from jaxvae.state import TrainState, initial_state
 from jaxvae.workdir import Workdir
 
@@ -34,8 +34,7 @@ def replay(config: Config, path: Path, step: int) -> str:
     folder holds no run of this configuration.
     """
     validate(config)
-    devices = choose_devices(config.train.devices)
-    check_divides("train.batch_size", config.train.batch_size, devices)
+    devices = devices_for(config.train)
     folder = Workdir(path)
     if folder.previous() is None:
         raise UserError(f"{path} holds no run to replay a step of")
