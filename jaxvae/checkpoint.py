@@ -254,9 +254,8 @@ def _try_room(path: Path, size: int) -> None:
 
 
 def _refuse_non_finite(step: int, state: PyTree) -> None:
-    for path, leaf in jax.tree.leaves_with_path(state):
+    for name, leaf in manifest.named_leaves(state).items():
         if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
-            name = jax.tree_util.keystr(path).lstrip(".")
             raise RunError(f"the state after step {step} is not finite and was not saved: see {name}")
 
 

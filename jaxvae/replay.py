@@ -14,6 +14,7 @@ from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import Config, RunError, UserError, validate
 from jaxvae.data import Dataset, load, pixel_mean
 from jaxvae.diagnosis import diagnose
+from jaxvae.manifest import named_leaves
 from jaxvae.parallel import Device, devices_for, replicate
 from jaxvae.state import TrainState, initial_state
 from jaxvae.workdir import Workdir
@@ -103,9 +104,7 @@ def _terms(values: np.ndarray, indices: np.ndarray) -> str:
 
 
 def _extreme(tree) -> str:
-    named = {
-        jax.tree_util.keystr(path).lstrip("."): float(leaf) for path, leaf in jax.tree.leaves_with_path(tree)
-    }
+    named = {name: float(leaf) for name, leaf in named_leaves(tree).items()}
     bad = [name for name, value in named.items() if not np.isfinite(value)]
     if bad:
         return f"not finite in {', '.join(bad)}"
