@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree, Shaped
 
+from jaxvae import hosts
 from jaxvae.config import FIXED_PARTS, Train, UserError
 
 Device = Any
@@ -21,9 +22,9 @@ AXIS = "data"
 def choose_devices(count: int | None) -> list[Device]:
     """The first ``count`` devices of the default backend, or all; raises UserError if there are fewer."""
     devices = jax.devices()
-    if count not in (None, len(devices)) and jax.process_count() > 1:
+    if count not in (None, len(devices)) and hosts.count() > 1:
         raise UserError(
-            f"--train.devices {count}, but the {jax.process_count()} processes of this run have "
+            f"--train.devices {count}, but the {hosts.count()} processes of this run have "
             f"{len(devices)} devices, and all of them take part: leave it out"
         )
     if count is not None and count > len(devices):
@@ -144,12 +145,12 @@ def map_over_devices(
     )
 
 
-def compile_for(mapped: Any, devices: Sequence[Device], *arguments: PyTree) -> Callable:
+def compile_for(mapped: Any, *arguments: PyTree) -> Callable:
     """The mapped function compiled for arguments like these.
 
     With several processes it is compiled by its first call instead: what a compiled ``pmap`` takes
     there, local or global arrays, differs between JAX versions, while a call takes local ones in all.
     """
-    if len(local_devices(devices)) < len(devices):
+    if hosts.count() > 1:
         return mapped
     return mapped.lower(*arguments).compile()
