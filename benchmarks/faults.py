@@ -43,11 +43,11 @@ from benchmarks.throughput import device_name
 from jaxvae import order
 from jaxvae.checkpoint import Checkpoints, Restored
 from jaxvae.config import Config, Eval, Model, Train
-from jaxvae.data import load, pixel_mean
+from jaxvae.data import load
 from jaxvae.fit import fit
 from jaxvae.manifest import verify
 from jaxvae.replay import NonFiniteError
-from jaxvae.state import initial_state
+from jaxvae.untrained import untrained_state
 from jaxvae.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -262,8 +262,7 @@ def damaged(bench: Bench, fault: str, damage: Callable, trials: int, continued: 
     older, newest = Checkpoints(half / "checkpoints", 9).steps()[-2:]
     config = Workdir(half).previous()
     assert config is not None
-    mean = pixel_mean(load(config.data).train, config.data.binarization)
-    like = jax.device_get(initial_state(config, jnp.asarray(mean)))
+    like = jax.device_get(untrained_state(config, load(config.data).train))
     good = Checkpoints(half / "checkpoints", 9).read(like, until=older)
     assert good is not None
     copy = bench.folder / fault.replace(" ", "-")
@@ -513,8 +512,7 @@ def crossed(bench: Bench, counts: tuple[int, ...], **train) -> Row:
     row, worst = Row(f"devices crossed, {names}"), 0.0
     in_order = config.train.reduction == "fixed"
     tolerance = 2e-5 if config.train.precision == "float32" else 2e-2
-    mean = pixel_mean(load(config.data).train, config.data.binarization)
-    like = jax.device_get(initial_state(config, jnp.asarray(mean)))
+    like = jax.device_get(untrained_state(config, load(config.data).train))
 
     def last(run: Path) -> Restored:
         read = Checkpoints(run / "checkpoints", 1).read(like)

@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 
 from jaxvae.call import TrainCall
 from jaxvae.config import Config, Model, Precision, Train
-from jaxvae.data import load, pixel_mean
+from jaxvae.data import load
 from jaxvae.parallel import Device, choose_devices, replicate
-from jaxvae.state import initial_state
+from jaxvae.untrained import untrained_state
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 PEAK_SIZES = (512, 1024, 2048)
@@ -83,11 +82,10 @@ class Training:
     def __init__(self, name: str, batch_size: int, options: Options, dataset, devices):
         self.name, self.batch_size = name, batch_size
         config = experiment(name, batch_size, options)
-        mean = pixel_mean(dataset.train, config.data.binarization)
-        self.flops = matrix_flops(config, mean.size)
+        self.flops = matrix_flops(config, dataset.train[0].size)
 
         def fresh():
-            return replicate(initial_state(config, jnp.asarray(mean)), devices)
+            return replicate(untrained_state(config, dataset.train), devices)
 
         probe = TrainCall(config, dataset.train, devices, fresh(), 10)
         self.compile_seconds = probe.compile_seconds

@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 from jaxvae import hosts
 from jaxvae.checkpoint import Checkpoints, Restored
 from jaxvae.config import Config, RunError, UserError, validate
-from jaxvae.data import Dataset, load, pixel_mean
+from jaxvae.data import Dataset, load
 from jaxvae.evaluate import Evaluator
 from jaxvae.goodput import Goodput
 from jaxvae.lock import Lock
@@ -26,7 +26,8 @@ from jaxvae.optimizer import learning_rate_schedule
 from jaxvae.parallel import Device, devices_for, replicate
 from jaxvae.report import Watcher
 from jaxvae.signals import NoSignals, Signals
-from jaxvae.state import TrainState, initial_state
+from jaxvae.state import TrainState
+from jaxvae.untrained import untrained_state
 from jaxvae.vae import GaussianLikelihood
 from jaxvae.workdir import Workdir
 
@@ -45,8 +46,7 @@ def fit(
     validate(config)
     devices = devices_for(config.train)
     dataset = load(config.data)
-    mean = pixel_mean(dataset.train, config.data.binarization)
-    state = initial_state(config, jax.numpy.asarray(mean))
+    state = untrained_state(config, dataset.train)
     folder, watcher = Workdir(path), Watcher(silent=not hosts.is_first())
     with contextlib.ExitStack() as stack, _several_processes():
         stack.callback(watcher.close)

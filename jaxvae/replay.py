@@ -12,11 +12,12 @@ from jaxvae import order
 from jaxvae.call import TrainCall
 from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import Config, RunError, UserError, validate
-from jaxvae.data import Dataset, load, pixel_mean
+from jaxvae.data import Dataset, load
 from jaxvae.diagnosis import diagnose
 from jaxvae.manifest import named_leaves
 from jaxvae.parallel import Device, devices_for, replicate
-from jaxvae.state import TrainState, initial_state
+from jaxvae.state import TrainState
+from jaxvae.untrained import untrained_state
 from jaxvae.workdir import Workdir
 
 
@@ -43,8 +44,7 @@ def replay(config: Config, path: Path, step: int) -> str:
     if not 0 <= step < config.train.steps:
         raise UserError(f"--replay {step} is not a step of this run: use 0 to {config.train.steps - 1}")
     dataset = load(config.data)
-    mean = jnp.asarray(pixel_mean(dataset.train, config.data.binarization))
-    state, start = initial_state(config, mean), 0
+    state, start = untrained_state(config, dataset.train), 0
     restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(state, until=step)
     if restored is not None:
         state, start = restored.state, restored.manifest.step
