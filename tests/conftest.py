@@ -1,6 +1,7 @@
 """JAX as strict as it can be, eight CPU devices, and every shape in a signature enforced."""
 
 import os
+import tempfile
 
 # Also for the processes that tests start.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -8,6 +9,11 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_DEBUG_KEY_REUSE"] = "true"
+# Most of a test's time is XLA's: what was compiled once, by a test or a process that it started, is not
+# compiled again. The folder is this run's own, so nothing in it is older than the code.
+CACHE = tempfile.TemporaryDirectory()
+os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jaxtyping
 
