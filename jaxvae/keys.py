@@ -11,6 +11,8 @@ import enum
 import jax
 from jaxtyping import Array, Int, Key
 
+from jaxvae import noise
+
 
 class Stream(enum.IntEnum):
     """What a stream's numbers are for. The values are part of every run: never renumber them."""
@@ -32,9 +34,9 @@ class Stream(enum.IntEnum):
 
 def stream(seed: int, name: Stream) -> Key[Array, ""]:
     """The root key of one stream."""
-    return jax.random.fold_in(jax.random.key(seed), name)
+    return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), name)
 
 
 def fold_in_each(key: Key[Array, ""], indices: Int[Array, " example"]) -> Key[Array, " example"]:
     """One key for each index: ``fold_in(key, index)``, whatever the others are."""
-    return jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
+    return jax.vmap(noise.fold_in, in_axes=(None, 0))(key, indices)

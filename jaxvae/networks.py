@@ -44,7 +44,7 @@ class MLP(eqx.Module):
 class Convolution(eqx.Module):
     """A kernel and a bias for each channel of what it gives: ``halve`` of an image, or ``double``."""
 
-    kernel: Float[Array, "4 4 inner outer"]
+    kernel: Float[Array, "outer 4 4 inner"] | Float[Array, "4 4 inner outer"]
     bias: Float[Array, "*shape"]
     """One for each channel; of the decoder's last layer, one for each pixel and channel."""
 
@@ -52,7 +52,8 @@ class Convolution(eqx.Module):
         """``inner`` channels on the larger image's side, ``outer`` on the smaller's; Glorot-uniform."""
         # Of a kernel's 16 pixels, 4 meet in one pixel of a doubled image, 16 in one of a halved image.
         bound = math.sqrt(6 / (SIZE**2 * inner + SIZE**2 // 4 * outer))
-        self.kernel = jax.random.uniform(key, (SIZE, SIZE, inner, outer), minval=-bound, maxval=bound)
+        shape = (SIZE, SIZE, inner, outer) if doubles else (outer, SIZE, SIZE, inner)
+        self.kernel = jax.random.uniform(key, shape, minval=-bound, maxval=bound)
         self.bias = jnp.zeros(inner if doubles else outer)
 
 
@@ -89,7 +90,8 @@ class ConvEncoder(eqx.Module):
         for convolution in self.convolutions:
             height, width, _ = x.shape
             x = jnp.pad(x, ((0, height % 2), (0, width % 2), (0, 0)))
-            x = ACTIVATIONS[self.mlp.activation](halve(x, convolution.kernel) + convolution.bias)
+            x = halve(x, convolution.kernel)
+            x = ACTIVATIONS[self.mlp.activation](x + jnp.broadcast_to(convolution.bias, x.shape))
         mean, raw = jnp.split(self.mlp(x.reshape(-1)), 2)
         return Gaussian(mean, bounded_log_scale(raw))
 
@@ -182,7 +184,8 @@ class ConvDecoder(eqx.Module):
         for convolution, (height, width, _) in zip(self.convolutions, self.shapes[1:], strict=True):
             x = ACTIVATIONS[self.mlp.activation](x).astype(convolution.kernel.dtype)
             # An odd side was made even before it was halved; here its last row is cut off again.
-            x = double(x, convolution.kernel)[:height, :width] + convolution.bias
+            x = double(x, convolution.kernel)[:height, :width]
+            x = x + jnp.broadcast_to(convolution.bias, x.shape)
         return x.astype(jnp.float32)
 
 

@@ -8,7 +8,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxvae"
 LAYERS = (
     ("configuration", {"config"}),
-    ("mathematics", {"distributions", "preprocessing", "convolution", "networks", "vae", "objectives"}),
+    (
+        "mathematics",
+        {"distributions", "noise", "preprocessing", "convolution", "networks", "vae", "objectives"},
+    ),
     ("training", {"keys", "order", "optimizer", "state", "step", "parallel", "hosts", "call", "diagnosis"}),
     (
         "the world",
@@ -22,7 +25,7 @@ LAYERS = (
 KNOWS = {
     # What a layer may import from outside the project.
     "configuration": {"dataclasses", "math", "typing"},
-    "mathematics": {"equinox", "jax", "jaxtyping", "itertools", "math", "typing", "collections"},
+    "mathematics": {"equinox", "jax", "jaxtyping", "numpy", "itertools", "math", "typing", "collections"},
     "training": {
         *("equinox", "jax", "jaxtyping", "optax", "numpy"),
         *("collections", "enum", "functools", "time", "typing"),
