@@ -202,7 +202,7 @@ def test_run_from_top_to_bottom_it_trains_continues_shows_and_measures(notebook,
     asked = nbformat.v4.new_code_cell("print(sys.executable, sorted({'jax', 'jaxlib'} & set(sys.modules)))")
     notebook.cells.append(asked)
     here = {"metadata": {"path": str(tmp_path / "notebooks")}}
-    nbclient.NotebookClient(notebook, timeout=300, resources=here).execute()
+    nbclient.NotebookClient(notebook, timeout=600, resources=here).execute()
     assert shlex.split(text(asked))[1] == "[]"
 
     assert f"The code is in {tmp_path}\n" in text(cells["code"])
