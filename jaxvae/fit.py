@@ -183,11 +183,15 @@ def _finish(
     return summary
 
 
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    packages = ("jaxvae", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy")
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return {"python": platform.python_version(), **found}
+def versions() -> dict[str, str | None]:
+    """Versions of what the numbers depend on; None for this package where it runs without installation."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in ("jaxvae", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def _announce(watcher: Watcher, folder: Workdir, config: Config, step: int, begun: _Begun) -> None:
