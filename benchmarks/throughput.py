@@ -21,9 +21,9 @@ from benchmarks import tables
 from benchmarks.experiments import MODELS, experiment, matrix_flops
 from jaxvae.call import TrainCall
 from jaxvae.config import Config, Precision
-from jaxvae.data import load, pixel_mean
+from jaxvae.data import load
 from jaxvae.parallel import choose_devices, replicate
-from jaxvae.state import initial_state
+from jaxvae.untrained import untrained_state
 
 STATE_PASSES = 8
 """How often a step passes over as many bytes as there are weights, at least: it reads and writes the weights
@@ -46,9 +46,8 @@ class Training:
 
     def __init__(self, config: Config, dataset: Any, devices: list, seconds: float):
         self.batch_size = config.train.batch_size
-        mean = pixel_mean(dataset.train, config.data.binarization)
-        self.flops = matrix_flops(config, mean.shape)
-        self._state = replicate(initial_state(config, jnp.asarray(mean)), devices)
+        self.flops = matrix_flops(config, dataset.train.shape[1:])
+        self._state = replicate(untrained_state(config, dataset), devices)
         self.weights = sum(leaf.size for leaf in jax.tree.leaves(self._state.model))
         self._step, self.call = 0, TrainCall(config, dataset.train, devices, self._state, 2)
         self.compile_seconds = self.call.compile_seconds

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxvae import order
+from jaxvae import hosts, order
 from jaxvae.config import Config
 from jaxvae.parallel import (
     AXIS,
     Device,
     compile_for,
-    local_devices,
     map_over_devices,
     replicate,
     shard,
@@ -49,7 +48,7 @@ class TrainCall:
             mapped=(False, True, True, False, False, False),
             donate=(0,),
         )
-        self._run = compile_for(mapped, devices, state, *self._arguments(0, False))
+        self._run = compile_for(mapped, state, *self._arguments(0, False))
         self.compile_seconds = time.perf_counter() - started
         """With several processes it is known after the first call, which compiles."""
         self._ran_before = False
@@ -59,7 +58,7 @@ class TrainCall:
         arguments = self._arguments(step, stop)
         started = time.perf_counter()
         result = self._run(state, *arguments)
-        if not self._ran_before and len(local_devices(self._devices)) < len(self._devices):
+        if not self._ran_before and hosts.count() > 1:
             self.compile_seconds += time.perf_counter() - started
         self._ran_before = True
         return result

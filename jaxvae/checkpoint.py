@@ -21,7 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from jaxvae import manifest
+from jaxvae import hosts, manifest
 from jaxvae.config import RunError, UserError
 from jaxvae.manifest import DamagedError, Manifest
 
@@ -41,7 +41,6 @@ class Restored(NamedTuple):
 
     state: PyTree
     manifest: Manifest
-    path: Path
     damaged: dict[int, str]
     """Newer checkpoints that were passed over, and what is wrong with each."""
 
@@ -88,7 +87,7 @@ class Checkpoints:
             except DamagedError as error:
                 damaged[step] = str(error)
             else:
-                return Restored(state, description, path, damaged)
+                return Restored(state, description, damaged)
         if damaged:
             listed = "\n".join(f"  step {step}: {reason}" for step, reason in damaged.items())
             raise RunError(
@@ -206,10 +205,11 @@ def _read_arrays(path: Path, like: PyTree) -> PyTree:
 
 def _checkpointer() -> ocp.Checkpointer:
     # One process reads and writes, also where several train together.
+    several = hosts.count() > 1
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(),
-        active_processes={jax.process_index()} if jax.process_count() > 1 else None,
-        barrier_sync_key_prefix="jaxvae" if jax.process_count() > 1 else None,
+        active_processes={jax.process_index()} if several else None,
+        barrier_sync_key_prefix="jaxvae" if several else None,
     )
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
     return ocp.Checkpointer(handler, multiprocessing_options=alone)
@@ -254,9 +254,8 @@ def _try_room(path: Path, size: int) -> None:
 
 
 def _refuse_non_finite(step: int, state: PyTree) -> None:
-    for path, leaf in jax.tree.leaves_with_path(state):
+    for name, leaf in manifest.named_leaves(state).items():
         if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
-            name = jax.tree_util.keystr(path).lstrip(".")
             raise RunError(f"the state after step {step} is not finite and was not saved: see {name}")
 
 

@@ -15,18 +15,19 @@ from jaxtyping import PyTree
 
 from jaxvae import hosts
 from jaxvae.checkpoint import Checkpoints, Restored
-from jaxvae.config import FIXED_PARTS, Config, RunError, UserError, validate
-from jaxvae.data import Dataset, load, pixel_mean
+from jaxvae.config import Config, RunError, UserError, validate
+from jaxvae.data import Dataset, load
 from jaxvae.evaluate import Evaluator
 from jaxvae.goodput import Goodput
 from jaxvae.lock import Lock
 from jaxvae.loop import Loop, Outlet
 from jaxvae.metrics import MetricsFile, write_json
 from jaxvae.optimizer import learning_rate_schedule
-from jaxvae.parallel import Device, check_divides, choose_devices, replicate
+from jaxvae.parallel import Device, devices_for, replicate
 from jaxvae.report import Watcher
 from jaxvae.signals import NoSignals, Signals
-from jaxvae.state import TrainState, initial_state
+from jaxvae.state import TrainState
+from jaxvae.untrained import untrained_state
 from jaxvae.vae import GaussianLikelihood
 from jaxvae.workdir import Workdir
 
@@ -43,14 +44,9 @@ def fit(
     """
     started = time.perf_counter() if started is None else started
     validate(config)
-    devices = choose_devices(config.train.devices)
-    check_divides("train.batch_size", config.train.batch_size, devices)
-    if config.train.reduction == "fixed" and FIXED_PARTS % len(devices):
-        counts = [n for n in range(1, FIXED_PARTS + 1) if FIXED_PARTS % n == 0]
-        raise UserError(f"--train.reduction fixed works on {counts} devices, not on {len(devices)}")
+    devices = devices_for(config.train)
     dataset = load(config.data)
-    mean = pixel_mean(dataset.train, config.data.binarization)
-    state = initial_state(config, jax.numpy.asarray(mean))
+    state = untrained_state(config, dataset.train)
     folder, watcher = Workdir(path), Watcher(silent=not hosts.is_first())
     with contextlib.ExitStack() as stack, _several_processes():
         stack.callback(watcher.close)

@@ -164,7 +164,6 @@ class Loop:
 
     def _handle(self, due: _Due, newest: TrainState) -> None:
         """Writes down what a call left; waits for that call, not for the one that runs now."""
-        jax.block_until_ready(due.report)
         report = jax.device_get(due.report)
         if self.config.train.non_finite == "stop" and report.failed >= 0:
             # The failed call was undone, and the one after it did nothing: the newest state is that before.

@@ -27,18 +27,22 @@ class Manifest(NamedTuple):
     state: str
     """SHA-256 of the arrays (``digest_arrays``)."""
     leaves: dict[str, str]
-    """Type and shape of each array, by its path in the state."""
+    """``describe_leaves`` of the state."""
     files: dict[str, tuple[int, str]]
     """Size in bytes and SHA-256 of each file, by its path in the checkpoint."""
     record: dict[str, Any]
     """What the run wanted to remember beside the state."""
 
 
+def named_leaves(tree: PyTree) -> dict[str, Any]:
+    """Each array by its path in the tree: ``{"model.encoder.mlp.layers[0].weight": ..., ...}``."""
+    return {jax.tree_util.keystr(path).lstrip("."): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
 def describe_leaves(tree: PyTree) -> dict[str, str]:
-    """``{"model.encoder.mlp.layers[0].weight": "float32[400,784]", ...}``."""
+    """Type and shape of each array: ``{"model.encoder.mlp.layers[0].weight": "float32[400,784]", ...}``."""
     return {
-        jax.tree_util.keystr(path).lstrip("."): f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-        for path, leaf in jax.tree.leaves_with_path(tree)
+        name: f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]" for name, leaf in named_leaves(tree).items()
     }
 
 

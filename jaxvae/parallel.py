@@ -9,7 +9,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree, Shaped
 
-from jaxvae.config import UserError
+from jaxvae import hosts
+from jaxvae.config import FIXED_PARTS, Train, UserError
 
 Device = Any
 """A ``jax.Device``; that name is a variable, which a type checker does not take."""
@@ -21,9 +22,9 @@ AXIS = "data"
 def choose_devices(count: int | None) -> list[Device]:
     """The first ``count`` devices of the default backend, or all; raises UserError if there are fewer."""
     devices = jax.devices()
-    if count not in (None, len(devices)) and jax.process_count() > 1:
+    if count not in (None, len(devices)) and hosts.count() > 1:
         raise UserError(
-            f"--train.devices {count}, but the {jax.process_count()} processes of this run have "
+            f"--train.devices {count}, but the {hosts.count()} processes of this run have "
             f"{len(devices)} devices, and all of them take part: leave it out"
         )
     if count is not None and count > len(devices):
@@ -34,15 +35,22 @@ def choose_devices(count: int | None) -> list[Device]:
     return devices[:count]
 
 
-def check_divides(name: str, batch_size: int, devices: Sequence[Device]) -> None:
-    """Raises UserError if the devices cannot share a batch evenly, with sizes that would do."""
+def devices_for(train: Train) -> list[Device]:
+    """The devices that are to train; raises UserError if there are fewer than asked for, or they cannot
+    share a batch evenly or in the order that ``train.reduction`` wants, with what would do."""
+    devices, size = choose_devices(train.devices), train.batch_size
     count = len(devices)
-    if batch_size % count:
-        below, above = batch_size // count * count, -(-batch_size // count) * count
+    if size % count:
+        below, above = size // count * count, -(-size // count) * count
         sizes = f"{below} or {above}" if below else f"{above}"
         raise UserError(
-            f"--{name} {batch_size} cannot be shared evenly by {count} devices: use {sizes}, or fewer devices"
+            f"--train.batch_size {size} cannot be shared evenly by {count} devices: use {sizes}, or fewer "
+            "devices"
         )
+    if train.reduction == "fixed" and FIXED_PARTS % count:
+        counts = [n for n in range(1, FIXED_PARTS + 1) if FIXED_PARTS % n == 0]
+        raise UserError(f"--train.reduction fixed works on {counts} devices, not on {count}")
+    return devices
 
 
 def local_devices(devices: Sequence[Device]) -> list[Device]:
@@ -137,12 +145,12 @@ def map_over_devices(
     )
 
 
-def compile_for(mapped: Any, devices: Sequence[Device], *arguments: PyTree) -> Callable:
+def compile_for(mapped: Any, *arguments: PyTree) -> Callable:
     """The mapped function compiled for arguments like these.
 
     With several processes it is compiled by its first call instead: what a compiled ``pmap`` takes
     there, local or global arrays, differs between JAX versions, while a call takes local ones in all.
     """
-    if len(local_devices(devices)) < len(devices):
+    if hosts.count() > 1:
         return mapped
     return mapped.lower(*arguments).compile()

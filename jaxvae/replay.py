@@ -12,10 +12,12 @@ from jaxvae import order
 from jaxvae.call import TrainCall
 from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import Config, RunError, UserError, validate
-from jaxvae.data import Dataset, load, pixel_mean
+from jaxvae.data import Dataset, load
 from jaxvae.diagnosis import diagnose
-from jaxvae.parallel import Device, check_divides, choose_devices, replicate
-from jaxvae.state import TrainState, initial_state
+from jaxvae.manifest import named_leaves
+from jaxvae.parallel import Device, devices_for, replicate
+from jaxvae.state import TrainState
+from jaxvae.untrained import untrained_state
 from jaxvae.workdir import Workdir
 
 
@@ -34,8 +36,7 @@ def replay(config: Config, path: Path, step: int) -> str:
     folder holds no run of this configuration.
     """
     validate(config)
-    devices = choose_devices(config.train.devices)
-    check_divides("train.batch_size", config.train.batch_size, devices)
+    devices = devices_for(config.train)
     folder = Workdir(path)
     if folder.previous() is None:
         raise UserError(f"{path} holds no run to replay a step of")
@@ -43,8 +44,7 @@ def replay(config: Config, path: Path, step: int) -> str:
     if not 0 <= step < config.train.steps:
         raise UserError(f"--replay {step} is not a step of this run: use 0 to {config.train.steps - 1}")
     dataset = load(config.data)
-    mean = jnp.asarray(pixel_mean(dataset.train, config.data.binarization))
-    state, start = initial_state(config, mean), 0
+    state, start = untrained_state(config, dataset.train), 0
     restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(state, until=step)
     if restored is not None:
         state, start = restored.state, restored.manifest.step
@@ -104,9 +104,7 @@ def _terms(values: np.ndarray, indices: np.ndarray) -> str:
 
 
 def _extreme(tree) -> str:
-    named = {
-        jax.tree_util.keystr(path).lstrip("."): float(leaf) for path, leaf in jax.tree.leaves_with_path(tree)
-    }
+    named = {name: float(leaf) for name, leaf in named_leaves(tree).items()}
     bad = [name for name, value in named.items() if not np.isfinite(value)]
     if bad:
         return f"not finite in {', '.join(bad)}"

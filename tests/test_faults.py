@@ -4,46 +4,47 @@ import signal
 
 import pytest
 
-from benchmarks import faults
+from benchmarks import fault_inside, fault_outside
+from benchmarks.fault_harness import FLAGS, Bench
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    return faults.Bench(tmp_path_factory.mktemp("faults"), [*faults.FLAGS, "--train.steps", "600"])
+    return Bench(tmp_path_factory.mktemp("faults"), [*FLAGS, "--train.steps", "600"])
 
 
-def assert_none_lost(row, trials):
-    assert row.losses == []
-    assert (row.trials, row.survived) == (trials, trials)
+def assert_none_lost(outcome, trials):
+    assert outcome.losses == []
+    assert (outcome.trials, outcome.survived) == (trials, trials)
 
 
 def test_being_killed_and_being_asked_to_stop_at_random_moments(bench):
     numbers = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
-    assert_none_lost(faults.interrupted(bench, "signals", 4, *numbers), 4)
+    assert_none_lost(fault_outside.interrupted(bench, "signals", 4, *numbers), 4)
 
 
 def test_a_damaged_checkpoint(bench):
-    assert_none_lost(faults.damaged(bench, "flip", faults.flip, 16, 1), 16)
-    assert_none_lost(faults.damaged(bench, "truncate", faults.truncate, 3, 0), 3)
-    assert_none_lost(faults.damaged(bench, "delete", faults.delete, 3, 0), 3)
-    assert_none_lost(faults.all_damaged(bench), 1)
+    assert_none_lost(fault_outside.damaged(bench, "flip", fault_outside.flip, 16, 1), 16)
+    assert_none_lost(fault_outside.damaged(bench, "truncate", fault_outside.truncate, 3, 0), 3)
+    assert_none_lost(fault_outside.damaged(bench, "delete", fault_outside.delete, 3, 0), 3)
+    assert_none_lost(fault_outside.all_damaged(bench), 1)
 
 
 def test_a_disk_that_is_full(bench):
-    row = next(faults.rows(bench, "disk", 0.1))
-    if row.trials == 0:  # no file system may be mounted here
-        row = faults.file_size_limit(bench)
-    assert_none_lost(row, 1)
+    outcome = fault_outside.full(bench, 1)
+    if outcome.trials == 0:  # no file system may be mounted here
+        outcome = fault_outside.file_size_limit(bench)
+    assert_none_lost(outcome, 1)
 
 
 def test_numbers_that_are_not_finite(bench):
-    for row in faults.not_finite(bench, 1):
-        assert_none_lost(row, 1)
+    for outcome in (*fault_inside.bad_data(bench, 1), fault_inside.diverging(bench)):
+        assert_none_lost(outcome, 1)
 
 
 def test_other_devices_in_mid_run(bench):
-    assert_none_lost(faults.crossed(bench, (1, 4), precision="bfloat16"), 2)
+    assert_none_lost(fault_inside.crossed(bench, (1, 4), precision="bfloat16"), 2)
 
 
 def test_two_processes_of_which_one_is_killed(bench):
-    assert_none_lost(faults.several(bench, 2, steps=300), 1)
+    assert_none_lost(fault_inside.several(bench, 2, steps=300), 1)

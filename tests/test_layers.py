@@ -20,7 +20,7 @@ LAYERS = (
             *("lock", "signals", "goodput"),
         },
     ),
-    ("the run", {"evaluate", "report", "replay", "loop", "fit", "cli", "trained", "__init__"}),
+    ("the run", {"evaluate", "report", "replay", "loop", "fit", "cli", "untrained", "trained", "__init__"}),
 )
 KNOWS = {
     # What a layer may import from outside the project.

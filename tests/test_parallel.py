@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.config import UserError
-from jaxvae.parallel import check_divides, choose_devices, map_over_devices, replicate, split_batch
+from jaxvae.config import Train, UserError
+from jaxvae.parallel import choose_devices, devices_for, map_over_devices, replicate, split_batch
 
 
 def test_too_many_devices_are_refused_with_how_many_there_are():
@@ -15,9 +15,15 @@ def test_too_many_devices_are_refused_with_how_many_there_are():
 
 @pytest.mark.parametrize(("size", "wanted"), [(100, "use 96 or 104"), (5, "use 8, or fewer")])
 def test_a_batch_that_the_devices_do_not_divide_is_refused(size, wanted):
-    check_divides("train.batch_size", 96, jax.devices())
+    assert devices_for(Train(batch_size=96)) == jax.devices()
     with pytest.raises(UserError, match=f"--train.batch_size {size} cannot be shared .* 8 devices: {wanted}"):
-        check_divides("train.batch_size", size, jax.devices())
+        devices_for(Train(batch_size=size))
+
+
+def test_a_fixed_order_needs_a_number_of_devices_that_divides_its_parts():
+    assert len(devices_for(Train(batch_size=96, devices=4, reduction="fixed"))) == 4
+    with pytest.raises(UserError, match=r"reduction fixed works on \[1, 2, 4, 8\] devices, not on 6"):
+        devices_for(Train(batch_size=96, devices=6, reduction="fixed"))
 
 
 def test_a_batch_is_split_into_consecutive_parts():
