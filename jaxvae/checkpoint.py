@@ -18,15 +18,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from jaxvae import manifest
 from jaxvae.config import RunError, UserError
 from jaxvae.manifest import DamagedError, Manifest
 
-_ARGUMENTS: Any = ocp.args
-"""Typed by a decorator that type checkers cannot see through in older versions of Orbax."""
 ITEM = "default"
 """Orbax's own name for a checkpoint's only item."""
 PARTIAL, DAMAGED = ".partial", ".damaged"
@@ -148,7 +145,7 @@ class Checkpoints:
             _try_room(partial / "room", size)
             checkpointer = _checkpointer()
             with _quiet():
-                checkpointer.save(partial / ITEM, args=_ARGUMENTS.StandardSave(state))
+                checkpointer.save(partial / ITEM, args=_orbax().args.StandardSave(state))
             digest = manifest.digest_arrays(state)
             if manifest.digest_arrays(_read_arrays(partial, state)) != digest:
                 raise DamagedError("what was read back is not what was written")
@@ -199,13 +196,22 @@ def _read_arrays(path: Path, like: PyTree) -> PyTree:
     target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
     try:
         with _quiet():
-            return _checkpointer().restore(path / ITEM, args=_ARGUMENTS.StandardRestore(target))
+            return _checkpointer().restore(path / ITEM, args=_orbax().args.StandardRestore(target))
     except Exception as error:
         raise DamagedError(f"Orbax cannot read it: {_first_line(error)}") from error
 
 
-def _checkpointer() -> ocp.Checkpointer:
+def _orbax() -> Any:
+    """Orbax, which takes half a second to import: not before something is read or, in the background,
+    written. Some of its types hide behind decorators that type checkers cannot see through."""
+    import orbax.checkpoint
+
+    return orbax.checkpoint
+
+
+def _checkpointer() -> Any:
     # One process reads and writes, also where several train together.
+    ocp = _orbax()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(),
         active_processes={jax.process_index()} if jax.process_count() > 1 else None,

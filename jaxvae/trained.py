@@ -4,13 +4,12 @@ import warnings
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 
 from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import UserError
-from jaxvae.data import load, pixel_mean
+from jaxvae.data import load
 from jaxvae.parallel import replicate
-from jaxvae.state import initial_state
+from jaxvae.state import state_shapes
 from jaxvae.vae import VAE
 from jaxvae.workdir import Workdir
 
@@ -25,8 +24,7 @@ def load_model(path: str | Path) -> VAE:
     config = folder.previous()
     if config is None:
         raise UserError(f"{path} holds no run with a checkpoint")
-    mean = pixel_mean(load(config.data).train, config.data.binarization)
-    like = initial_state(config, jnp.asarray(mean))
+    like = state_shapes(config, load(config.data).train.shape[1:])
     restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(like)
     if restored is None:
         raise UserError(f"{path} holds no run with a checkpoint")
