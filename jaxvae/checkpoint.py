@@ -143,9 +143,9 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             _try_room(partial / "room", size)
-            checkpointer = _checkpointer()
+            checkpointer, kinds = _orbax()
             with _quiet():
-                checkpointer.save(partial / ITEM, args=_orbax().args.StandardSave(state))
+                checkpointer.save(partial / ITEM, args=kinds.StandardSave(state))
             digest = manifest.digest_arrays(state)
             if manifest.digest_arrays(_read_arrays(partial, state)) != digest:
                 raise DamagedError("what was read back is not what was written")
@@ -195,30 +195,26 @@ def _check_leaves(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> 
 def _read_arrays(path: Path, like: PyTree) -> PyTree:
     target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
     try:
+        checkpointer, kinds = _orbax()
         with _quiet():
-            return _checkpointer().restore(path / ITEM, args=_orbax().args.StandardRestore(target))
+            return checkpointer.restore(path / ITEM, args=kinds.StandardRestore(target))
     except Exception as error:
         raise DamagedError(f"Orbax cannot read it: {_first_line(error)}") from error
 
 
-def _orbax() -> Any:
-    """Orbax, which takes half a second to import: not before something is read or, in the background,
-    written. Some of its types hide behind decorators that type checkers cannot see through."""
-    import orbax.checkpoint
+def _orbax() -> tuple[Any, Any]:
+    """A checkpointer and its kinds of arguments, whose types some versions hide from type checkers."""
+    # Half a second to import: not before something is read or, in the background, written.
+    import orbax.checkpoint as ocp
 
-    return orbax.checkpoint
-
-
-def _checkpointer() -> Any:
     # One process reads and writes, also where several train together.
-    ocp = _orbax()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(),
         active_processes={jax.process_index()} if jax.process_count() > 1 else None,
         barrier_sync_key_prefix="jaxvae" if jax.process_count() > 1 else None,
     )
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
-    return ocp.Checkpointer(handler, multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone), ocp.args
 
 
 class _quiet:
