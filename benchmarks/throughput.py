@@ -47,7 +47,7 @@ class Training:
     def __init__(self, config: Config, dataset: Any, devices: list, seconds: float):
         self.batch_size = config.train.batch_size
         self.flops = matrix_flops(config, dataset.train.shape[1:])
-        self._state = replicate(untrained_state(config, dataset), devices)
+        self._state = replicate(untrained_state(config, dataset.train), devices)
         self.weights = sum(leaf.size for leaf in jax.tree.leaves(self._state.model))
         self._step, self.call = 0, TrainCall(config, dataset.train, devices, self._state, 2)
         self.compile_seconds = self.call.compile_seconds

@@ -1,6 +1,9 @@
 """JAX as strict as it can be, eight CPU devices, and every shape in a signature enforced."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # Also for the processes that tests start.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -8,6 +11,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_DEBUG_KEY_REUSE"] = "true"
+# Processes that tests start find each other's programs, and nothing in the developer's own cache.
+os.environ["JAXVAE_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxvae-")
+atexit.register(shutil.rmtree, os.environ["JAXVAE_CACHE_DIR"], ignore_errors=True)
 
 import jaxtyping
 

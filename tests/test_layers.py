@@ -17,7 +17,7 @@ LAYERS = (
         "the world",
         {
             *("data", "manifest", "checkpoint", "metrics", "images", "workdir"),
-            *("lock", "signals", "goodput"),
+            *("lock", "signals", "goodput", "cache", "compiler"),
         },
     ),
     ("the run", {"evaluate", "report", "replay", "loop", "fit", "cli", "untrained", "trained", "__init__"}),
