@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -20,6 +21,16 @@ from jaxvae.parallel import (
 )
 from jaxvae.state import TrainState
 from jaxvae.step import Report, make_train_steps, train_keys
+
+
+def map_train_steps(config: Config, devices: Sequence[Device]) -> Any:
+    """What a ``TrainCall`` compiles, still to be compiled: also for devices that are not here."""
+    return map_over_devices(
+        make_train_steps(config, AXIS),
+        devices,
+        mapped=(False, True, True, False, False, False),
+        donate=(0,),
+    )
 
 
 class TrainCall:
@@ -43,12 +54,7 @@ class TrainCall:
         self._size = len(images)
         self._constants = replicate((train_keys(config), images), devices)
         started = time.perf_counter()
-        mapped = map_over_devices(
-            make_train_steps(config, AXIS),
-            devices,
-            mapped=(False, True, True, False, False, False),
-            donate=(0,),
-        )
+        mapped = map_train_steps(config, devices)
         self._run = compile_for(mapped, devices, state, *self._arguments(0, False))
         self.compile_seconds = time.perf_counter() - started
         """With several processes it is known after the first call, which compiles."""

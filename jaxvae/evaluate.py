@@ -41,8 +41,12 @@ class Evaluator:
         self._images, self._keys = replicate(
             (images, tuple(stream(config.seed, name) for name in _STREAMS)), devices
         )
-        self._score = map_over_devices(self._score_rows, devices, mapped=(False, True, False, False, False))
+        self._score = self.map_scores(devices)
         self._draw = jax.jit(self._draw_pictures, static_argnames="pairs")
+
+    def map_scores(self, devices: Sequence[Device]) -> Any:
+        """What scores the images, still to be compiled: also for devices that are not here."""
+        return map_over_devices(self._score_rows, devices, mapped=(False, True, False, False, False))
 
     def dispatch(self, model: VAE, samples: int) -> Bounds:
         """Starts scoring; the result's arrays are filled while the host goes on."""
