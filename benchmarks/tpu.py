@@ -117,7 +117,11 @@ def memory(analysis: Any) -> Row:
     aliased = analysis.alias_size_in_bytes
     parts = (analysis.argument_size_in_bytes, analysis.output_size_in_bytes, analysis.temp_size_in_bytes)
     code = analysis.generated_code_size_in_bytes
-    return {"memory_per_chip": sum(parts) - aliased + code, "aliased_bytes": aliased}
+    return {
+        "memory_per_chip": sum(parts) - aliased + code,
+        "aliased_bytes": aliased,
+        "argument_bytes": analysis.argument_size_in_bytes,
+    }
 
 
 def read_program(text: str) -> Row:
@@ -131,6 +135,7 @@ def read_program(text: str) -> Row:
     given = program.arguments()
     return {
         "donated_arrays": len(program.donated),
+        "unpadded_argument_bytes": sum(array.bytes for array in given),
         "argument_padding": sum(a.padded_bytes for a in given) / sum(a.bytes for a in given),
         "memory_bytes": hlo.memory_bytes(program, body),
         "all_reduces": all_reduces,
