@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,6 +23,16 @@ from jaxvae.parallel import (
 )
 from jaxvae.state import TrainState
 from jaxvae.step import Report, make_train_steps, train_keys
+
+
+def map_train_steps(config: Config, devices: Sequence[Device]) -> Any:
+    """What a ``TrainCall`` compiles, still to be compiled: also for devices that are not here."""
+    return map_over_devices(
+        make_train_steps(config, AXIS),
+        devices,
+        mapped=(False, True, True, False, False, False),
+        donate=(0,),
+    )
 
 
 class TrainCall:
@@ -45,12 +56,7 @@ class TrainCall:
         """``state`` may be only shapes; ``compiler``, if there is one, makes a program of the steps."""
         self._config, self._images, self._devices, self.steps = config, images, devices, steps
         started = time.perf_counter()
-        mapped = map_over_devices(
-            make_train_steps(config, AXIS),
-            devices,
-            mapped=(False, True, True, False, False, False),
-            donate=(0,),
-        )
+        mapped = map_train_steps(config, devices)
         keys = jax.eval_shape(lambda: train_keys(config))
         arguments = (state, *self._arguments(0, False), *shapes_replicated((keys, images), devices))
         self._run = compiler(mapped, devices, *arguments) if compiler else compile_for(mapped, *arguments)

@@ -42,7 +42,7 @@ class Evaluator:
         self._images, self._keys = replicate(
             (images, tuple(stream(config.seed, name) for name in _STREAMS)), devices
         )
-        self._score = map_over_devices(self._score_rows, devices, mapped=(False, True, False, False, False))
+        self._score = self.map_scores(devices)
         self._draw = jax.jit(self._draw_pictures)
 
     def prepare(self, model: VAE, compiler: Compiler) -> None:
@@ -52,6 +52,10 @@ class Evaluator:
         draw = compiler.begin(compiler, self._draw, self._devices, model, self._images, self._keys)
         self._score = lambda *arguments: score.result()(*arguments)
         self._draw = lambda *arguments: draw.result()(*arguments)
+
+    def map_scores(self, devices: Sequence[Device]) -> Any:
+        """What scores the images, still to be compiled: also for devices that are not here."""
+        return map_over_devices(self._score_rows, devices, mapped=(False, True, False, False, False))
 
     def dispatch(self, model: VAE, samples: int) -> Bounds:
         """Starts scoring; the result's arrays are filled while the host goes on."""
