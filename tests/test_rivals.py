@@ -1,17 +1,20 @@
 """Everybody in the benchmark of rivals trains the same model: given the same, they lose the same."""
 
 import functools
+import json
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import rivals, tables
 from benchmarks.rival.ours import make_setting
-from benchmarks.rival.setting import RIVALS, Unavailable
+from benchmarks.rival.setting import RIVALS, Order, Unavailable
 from jaxvae.call import TrainCall
 from jaxvae.config import Config, Model, Optimizer, Train
-from jaxvae.data import pixel_mean
 from jaxvae.order import indices
 from jaxvae.parallel import replicate
 from jaxvae.state import initial_state
@@ -23,9 +26,9 @@ MODELS = {
     "mlp": Model(latent_dim=3, hidden=(24,), activation="relu"),
     "conv": Model(architecture="conv", channels=(4, 6), hidden=(16,), latent_dim=3, activation="gelu"),
 }
-IMAGES = np.kron(np.random.default_rng(0).integers(0, 2, (60, 4, 4, 1)), np.ones((2, 2, 1)))
-IMAGES = (IMAGES * 200 + 20).astype(np.uint8)
-"""Sixty images of 8 x 8 pixels, bright and dark blots: something to learn."""
+BLOTS = np.kron(np.random.default_rng(0).integers(0, 2, (2, 4, 4, 1)), np.ones((2, 2, 1)))
+IMAGES = (25 + 205 * BLOTS[np.random.default_rng(1).integers(0, 2, 60)]).astype(np.uint8)
+"""Sixty images of 8 x 8 pixels, each of one of two patterns."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,12 +46,14 @@ def usual_jax():
 def ours(model):
     """The setting, the losses of our own training, and the batches and the noise in it, by step.
 
-    Ours is without what the rivals leave out: warm-up, decay and clipping.
+    Ours is without what the rivals leave out: warm-up, decay and clipping. It begins with pixels that are
+    all as likely as not, so that there is something to learn from the first step.
     """
     optimizer = Optimizer(schedule="constant", warmup_steps=0, clip_norm=None)
     config = Config(model=MODELS[model], optimizer=optimizer, train=Train(batch_size=BATCH, log_every=1))
     devices, images = jax.devices()[:1], jnp.asarray(IMAGES)
-    state = replicate(initial_state(config, jnp.asarray(pixel_mean(IMAGES, "dynamic"))), devices)
+    state = replicate(initial_state(config, jnp.full(IMAGES.shape[1:], 0.5)), devices)
+    setting = make_setting(config, IMAGES, state.model)
     call = TrainCall(config, IMAGES, devices, state, 1)
 
     @jax.jit
@@ -64,13 +69,14 @@ def ours(model):
         state, report = call(state, step)
         losses.append(float(report.totals.loss))
     x, noise = (np.stack(parts) for parts in zip(*given, strict=True))
-    return make_setting(config, IMAGES), np.asarray(losses), x, noise
+    return setting, np.asarray(losses), x, noise
 
 
 def contender(name, setting):
     """The rival, or a skipped test where it cannot be."""
-    if RIVALS[name].package is not None:
-        pytest.importorskip(RIVALS[name].package)
+    package = RIVALS[name].package
+    if package is not None:
+        pytest.importorskip(package)
     try:
         return RIVALS[name].build(setting)
     except Unavailable as reason:
@@ -82,11 +88,37 @@ def contender(name, setting):
 def test_all_train_the_same_model_in_the_same_way(name, model):
     setting, losses, x, noise = ours(model)
     rival = contender(name, setting)
-    # Given the same batches and noise, the same losses.
+    # Given the same batches and noise, the same losses, each of weights that the steps before have moved.
     np.testing.assert_allclose(rival.losses(x[:GIVEN], noise[:GIVEN]), losses[:GIVEN], rtol=1e-5)
-    # On its own, it learns as much.
+    # On batches and noise of its own, it learns as much in as many steps.
     for _ in range(OWN // rival.longest_call):
         rival.train(rival.longest_call)
-    rival.wait()
     later = rival.losses(x[-GIVEN:], noise[-GIVEN:])
-    print(name, model, losses, np.mean(losses[:GIVEN]), np.mean(losses[-GIVEN:]), np.mean(later))
+    assert np.mean(losses[-GIVEN:]) < 0.96 * np.mean(losses[:GIVEN])
+    np.testing.assert_allclose(np.mean(later), np.mean(losses[-GIVEN:]), rtol=1e-2)
+
+
+def test_an_epoch_visits_no_image_twice_and_the_next_in_another_order():
+    setting, *_ = ours("mlp")
+    order = Order(setting)
+    # Calls need not end where epochs do.
+    rows = np.concatenate([order.take(steps) for steps in (1, 2 * setting.epoch - 1)])
+    epochs = rows.reshape(2, -1)
+    for epoch in epochs:
+        assert len(set(epoch)) == setting.epoch * BATCH
+    assert (epochs[0] != epochs[1]).any()
+
+
+@pytest.mark.slow
+def test_the_benchmark_prints_the_ratio_of_speeds():
+    options = "--models mlp --batch-sizes 64 --rivals jax-scan,jax-loop --repeats 3 --seconds 0.1 --json"
+    command = [sys.executable, "-m", "benchmarks.rivals", *options.split()]
+    printed = subprocess.run(command, cwd=tables.ROOT, capture_output=True, text=True, check=True).stdout
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert [row["rival"] for row in rows] == ["jax-scan", "jax-loop"]
+    for row in rows:
+        assert 0 < row["ratio_min"] <= row["ratio_median"] <= row["ratio_max"]
+        ratio = row["ours_examples_per_second"] / row["examples_per_second"]
+        assert row["ratio_min"] <= ratio * 1.5
+        assert ratio / 1.5 <= row["ratio_max"]
+    assert tables.table(rows, rivals.COLUMNS).count("| jax-") == 2

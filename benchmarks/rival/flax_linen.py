@@ -84,17 +84,20 @@ class VAE(nn.Module):
 
 def parameters(setting: Setting) -> dict:
     """The initial weights under the names that Linen gives."""
-    made = {}
+    made: dict[str, dict] = {}
     for name, weights, kind in (
         ("encoder", setting.encoder, "Conv"),
         ("decoder", setting.decoder, "ConvTranspose"),
     ):
-        made[name] = part = {
+        part: dict = {
             f"Dense_{i}": {"kernel": matrix.T, "bias": bias} for i, (matrix, bias) in enumerate(weights.dense)
         }
         for i, (kernel, bias) in enumerate(weights.convolutions):
-            part[f"{kind}_{i}"] = {"kernel": kernel}
-            (part[f"{kind}_{i}"] if bias.ndim == 1 else part)["bias"] = bias
+            of_pixels = bias.ndim > 1
+            part[f"{kind}_{i}"] = {"kernel": kernel} if of_pixels else {"kernel": kernel, "bias": bias}
+            if of_pixels:
+                part["bias"] = bias
+        made[name] = part
     return jax.tree.map(jnp.array, made)
 
 

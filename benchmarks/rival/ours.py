@@ -13,17 +13,24 @@ from jaxvae.call import TrainCall
 from jaxvae.config import Config, Optimizer, Train
 from jaxvae.data import pixel_mean
 from jaxvae.parallel import choose_devices, replicate
-from jaxvae.state import initial_state
+from jaxvae.state import TrainState, initial_state
+from jaxvae.vae import VAE
 
 
-def make_setting(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> Setting:
-    """What everybody is given: the model and the batches of an experiment, and our initial weights."""
-    model = initial_state(config, jnp.asarray(pixel_mean(images, "dynamic"))).model
+def make_setting(
+    config: Config, images: UInt8[np.ndarray, "example height width channel"], model: VAE
+) -> Setting:
+    """What everybody is given: the images and batches of an experiment, and the weights to start from."""
     parts = []
     for part in (model.encoder, model.decoder):
         convolutions = [(np.asarray(c.kernel), np.asarray(c.bias)) for c in getattr(part, "convolutions", ())]
         parts.append(Weights(convolutions, [_arrays(layer) for layer in part.mlp.layers]))
     return Setting(config.model, config.train.batch_size, config.train.precision, images, *parts)
+
+
+def first_state(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> TrainState:
+    """The state that a run of ours begins with."""
+    return initial_state(config, jnp.asarray(pixel_mean(images, config.data.binarization)))
 
 
 def _arrays(layer) -> tuple[np.ndarray, np.ndarray]:
@@ -44,8 +51,7 @@ class Ours:
         self._config = Config(model=setting.model, optimizer=optimizer, train=train)
         self.longest_call = train.steps_per_call
         self._images, self._devices = setting.images, choose_devices(1)
-        mean = jnp.asarray(pixel_mean(setting.images, "dynamic"))
-        self._state = replicate(initial_state(self._config, mean), self._devices)
+        self._state = replicate(first_state(self._config, self._images), self._devices)
         self._calls: dict[int, TrainCall] = {}
         self._step, self._report = 0, None
         self.whereabouts = {

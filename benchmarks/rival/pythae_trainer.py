@@ -44,7 +44,7 @@ class Decoder(BaseDecoder):
 class GivenNoise(VAE):
     """Pythae's VAE, whose noise can be given."""
 
-    noise = None
+    noise: torch.Tensor | None = None
 
     def _sample_gauss(self, mu, std):
         if self.noise is None:

@@ -7,21 +7,22 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
-from jaxvae.config import Model
+from jaxvae.config import Model, Precision
 
 LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 """Adam's, the same for all, and those that ``jaxvae.config.Optimizer`` begins with."""
 
-Layer = tuple[np.ndarray, np.ndarray]
+Array = Any
+"""Of NumPy, or of JAX once a rival has made it one."""
 
 
 class Weights(NamedTuple):
     """Initial weights of an encoder or a decoder, as jaxvae lays them out, whatever a rival makes of them."""
 
-    convolutions: list[Layer]
+    convolutions: list[tuple[Array, Array]]
     """(4 x 4 x channels on the image's side x channels on the other side, bias), in the order of use; the
     bias of the decoder's last is of each pixel."""
-    dense: list[Layer]
+    dense: list[tuple[Array, Array]]
     """(output x input, bias), in the order of use."""
 
 
@@ -31,7 +32,7 @@ class Setting:
 
     model: Model
     batch_size: int
-    precision: str
+    precision: Precision
     images: UInt8[np.ndarray, "example height width channel"]
     encoder: Weights
     decoder: Weights

@@ -107,12 +107,13 @@ class CudaGraphs(Compiled):
             raise Unavailable("CUDA graphs need a CUDA device")
         super().__init__(setting)
         self._optimizer = _adam(self._weights, capturable=True)
-        self._graph = None
+        self._graph = torch.cuda.CUDAGraph()
+        self._recorded = False
         self._recorded_rows = torch.zeros(setting.batch_size, dtype=torch.int64, device=self._device)
 
     def _step(self, rows) -> None:
         self._recorded_rows.copy_(rows)
-        if self._graph is None:
+        if not self._recorded:
             self._record()
         self._graph.replay()
 
@@ -124,9 +125,9 @@ class CudaGraphs(Compiled):
             for _ in range(3):
                 super()._step(self._recorded_rows)
         torch.cuda.current_stream().wait_stream(beside)
-        self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             super()._step(self._recorded_rows)
+        self._recorded = True
 
 
 def _adam(weights, **options):
