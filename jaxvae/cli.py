@@ -14,7 +14,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxvae.config import Config, UserError
+from jaxvae.config import Config, UserError, validate
 from jaxvae.signals import Signals
 
 
@@ -68,6 +68,7 @@ def _run(command: Command, signals: Signals, started: float) -> None:
     path = command.workdir or Path("runs") / Path(command.config).stem
     # JAX takes seconds to import: a mistake in the command is answered before, and the images are read
     # meanwhile. Nothing that imports make is garbage, but to look for some takes a tenth of their time.
+    validate(command.experiment)
     gc.disable()
     from jaxvae.data import begin_loading
 

@@ -32,8 +32,10 @@ class Compiler:
     """
 
     def __init__(self, cache: Cache | None = None):
-        # A cache that the user chose for all of JAX keeps these programs too.
-        self._cache = None if jax.config.jax_compilation_cache_dir else cache  # pyright: ignore[reportAttributeAccessIssue]
+        # What the user told JAX about its own cache goes for these programs too.
+        settings: Any = jax.config
+        ours = settings.jax_enable_compilation_cache and not settings.jax_compilation_cache_dir
+        self._cache = cache if ours else None
         self._thread = ThreadPoolExecutor(1, "compiler")
 
     def __call__(self, function: Any, devices: Sequence[Device], *arguments: PyTree) -> Callable:

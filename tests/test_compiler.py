@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from jaxvae.cache import Cache
 from jaxvae.compiler import Compiler, identify
@@ -116,13 +117,19 @@ def test_what_cannot_be_loaded_is_compiled_and_kept_anew(tmp_path, junk):
     assert len(kept) > 1000
 
 
-def test_a_cache_that_the_user_chose_for_all_of_jax_is_the_only_one(tmp_path):
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "jax"))
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("jax_compilation_cache_dir", "mine"), ("jax_enable_compilation_cache", False)],
+)
+def test_what_the_user_told_jax_about_its_own_cache_goes_for_this_one(tmp_path, setting, value):
+    before = getattr(jax.config, setting)
+    jax.config.update(setting, str(tmp_path / value) if value else value)
     try:
         with Compiler(Cache(tmp_path / "ours")) as compiler:
             compiler(jax.jit(lambda x: x + 3.0), DEVICES, jnp.zeros(3))
     finally:
-        jax.config.update("jax_compilation_cache_dir", None)
+        jax.config.update(setting, before)
+        compilation_cache.reset_cache()
     assert not (tmp_path / "ours").exists()
 
 
