@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -49,7 +50,7 @@ class TrainCall:
             mapped=(False, True, True, False, False, False),
             donate=(0,),
         )
-        self._run = compile_for(mapped, devices, state, *self._arguments(0, False))
+        self._run: Any = compile_for(mapped, devices, state, *self._arguments(0, False))
         self.compile_seconds = time.perf_counter() - started
         """With several processes it is known after the first call, which compiles."""
         self._ran_before = False
@@ -63,6 +64,10 @@ class TrainCall:
             self.compile_seconds += time.perf_counter() - started
         self._ran_before = True
         return result
+
+    def program(self) -> str:
+        """The compiled program as XLA prints it, in HLO; only where one process has all the devices."""
+        return self._run.as_text()
 
     def _arguments(self, step: int, stop: bool) -> tuple:
         train, count = self._config.train, len(self._devices)

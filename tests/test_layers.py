@@ -17,7 +17,13 @@ LAYERS = (
             *("lock", "signals", "goodput"),
         },
     ),
-    ("the run", {"evaluate", "report", "replay", "loop", "fit", "cli", "trained", "__init__"}),
+    (
+        "the run",
+        {
+            *("evaluate", "report", "replay", "loop", "fit", "cli", "trained", "__init__"),
+            *("profile", "timeline", "program"),
+        },
+    ),
 )
 KNOWS = {
     # What a layer may import from outside the project.
@@ -91,5 +97,6 @@ def test_modules_stay_small():
     lengths = {module: len(path.read_text().splitlines()) for module, path in modules().items()}
     assert max(lengths.values()) <= 300, lengths
     # Little enough to read in an afternoon. Whoever needs more says here what for: integrity, signals,
-    # several processes and replay took it from 2,000; convolutions and speed, from 3,500.
-    assert sum(lengths.values()) <= 4000, lengths
+    # several processes and replay took it from 2,000; convolutions and speed, from 3,500; profiles, from
+    # 4,000.
+    assert sum(lengths.values()) <= 4400, lengths
