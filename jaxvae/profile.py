@@ -114,11 +114,13 @@ def report(timeline: Timeline, program: Program, steps: int) -> list[str]:
         return ["The trace names no operation of the train program, so there is no table."]
     total, runs = sum(timeline.seconds.values()), 1e-3 * steps * timeline.devices
     shown = sum(one.share for one in operations)
+    name = max(len(one.name) for one in operations)
+    what = max(len(one.what) for one in operations)
     return [
-        "   share  ms/step  times/step  operation             what                        part of the step",
+        f"   share  ms/step  times/step  {'operation':<{name}}  {'what':<{what}}  part of the step",
         *(
             f"{one.share:>8.1%}{1e3 * one.seconds:>9.3f}{one.times:>12.4g}  "
-            f"{one.name:<20}  {one.what:<26}  {one.part}"
+            f"{one.name:<{name}}  {one.what:<{what}}  {one.part}"
             for one in operations
         ),
         f"{shown:>8.1%}{shown * total / runs:>9.3f}  in these {len(operations)} of "
