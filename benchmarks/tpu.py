@@ -53,14 +53,13 @@ def rate(row: Row) -> str:
     return f"{measured}{row['examples_per_second_bound']:,.0f}"
 
 
-def measure(name: str, config: Config, devices: Sequence[Any]) -> float:
+def measure(config: Config, devices: Sequence[Any]) -> float:
     """Images a second of the trainer's own step on devices that are here: the median of several calls."""
-    from benchmarks.throughput import Options, Training
+    from benchmarks.throughput import Training
     from jaxvae.data import load
 
-    options = Options(precision=config.train.precision)
-    training = Training(name, config.train.batch_size, options, load(config.data), devices)
-    seconds = statistics.median(training.time() for _ in range(options.repeats))
+    training = Training(config, load(config.data), list(devices), seconds=0.5)
+    seconds = statistics.median(training.time() for _ in range(7))
     return training.examples_per_second(seconds)
 
 
@@ -214,7 +213,7 @@ def rows(chosen: argparse.Namespace) -> list[Row]:
             one = row(topology, devices, model, batch_size, chosen.precision)
             if measured:
                 config = experiment(model, one["global_batch_size"], chosen.precision)
-                one["examples_per_second"] = measure(model, config, devices)
+                one["examples_per_second"] = measure(config, devices)
             made.append(one | provenance(device, "libtpu"))
     return made
 

@@ -59,7 +59,8 @@ class TrainCall:
         mapped = map_train_steps(config, devices)
         keys = jax.eval_shape(lambda: train_keys(config))
         arguments = (state, *self._arguments(0, False), *shapes_replicated((keys, images), devices))
-        self._run = compiler(mapped, devices, *arguments) if compiler else compile_for(mapped, *arguments)
+        compiled = compiler(mapped, devices, *arguments) if compiler else compile_for(mapped, *arguments)
+        self._run: Any = compiled
         self.compile_seconds = time.perf_counter() - started
         """With several processes it is known after the first call, which compiles."""
         self._ran_before = False
@@ -73,6 +74,10 @@ class TrainCall:
             self.compile_seconds += time.perf_counter() - started
         self._ran_before = True
         return result
+
+    def program(self) -> str:
+        """The compiled program as XLA prints it, in HLO; only where one process has all the devices."""
+        return self._run.as_text()
 
     def _arguments(self, step: int, stop: bool) -> tuple:
         train, count = self._config.train, len(self._devices)

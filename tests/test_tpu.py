@@ -151,7 +151,7 @@ def test_what_is_lowered_from_shapes_is_what_the_trainer_compiles():
     state = replicate(initial_state(config, jnp.zeros(IMAGE)), devices)
     call = TrainCall(config, images, devices, state, 5)
     text = tpu_compiler.lower(config, images.shape, devices, 5).compile().as_text()
-    assert instructions(text) == instructions(call._run.as_text())
+    assert instructions(text) == instructions(call.program())
     found = tpu.read_program(text)
     assert found["all_reduce_bytes"] == 4 * (weights(config, IMAGE) + SCALARS)
     assert found["donated_arrays"] == len(jax.tree.leaves(state))

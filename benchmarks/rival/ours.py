@@ -22,8 +22,12 @@ def make_setting(
 ) -> Setting:
     """What everybody is given: the images and batches of an experiment, and the weights to start from."""
     parts = []
-    for part in (model.encoder, model.decoder):
-        convolutions = [(np.asarray(c.kernel), np.asarray(c.bias)) for c in getattr(part, "convolutions", ())]
+    # The others' kernels all end with the channels of the smaller image; our encoder's begin with them.
+    for part, outer in ((model.encoder, 0), (model.decoder, -1)):
+        convolutions = [
+            (np.moveaxis(np.asarray(one.kernel), outer, -1), np.asarray(one.bias))
+            for one in getattr(part, "convolutions", ())
+        ]
         parts.append(Weights(convolutions, [_arrays(layer) for layer in part.mlp.layers]))
     return Setting(config.model, config.train.batch_size, config.train.precision, images, *parts)
 
