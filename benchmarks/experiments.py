@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import re
 import runpy
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def matrix_flops(config: Config, image_shape: tuple[int, ...]) -> int:
     products = [*encoder, *dense, ends[-1] * 2 * model.latent_dim]
     mirrored = [*encoder, *dense, ends[-1] * model.latent_dim]
     return 6 * (sum(products) + sum(mirrored)) - 2 * products[0]
+
+
+def program_flops(stablehlo: str) -> int:
+    """FLOPs of every matrix product that stands in a lowered program, a loop's body counted once."""
+    total = 0
+    pattern = r"dot_general .*?contracting_dims = \[([\d, ]*)\].*? : \(tensor<(\S+?)>.*?-> tensor<(\S+?)>"
+    for contracted, left, result in re.findall(pattern, stablehlo):
+        sizes, made = ([int(n) for n in shape.split("x")[:-1]] for shape in (left, result))
+        total += 2 * math.prod(made) * math.prod(sizes[int(axis)] for axis in contracted.split(","))
+    return total
 
 
 def weights(config: Config, image_shape: tuple[int, ...]) -> int:

@@ -1,97 +1,58 @@
 """How many images a second does the trainer's own step train on, and how many could it at most?
 
-    python -m benchmarks.throughput [--models mlp mnist] [--batch-sizes 128 512] [--json]
-
-Training alone, on what the trainer itself compiles: binarisation, noise, gradients, clipping, Adam;
-compile time apart. The bound is what the model's matrix products alone would allow, at the highest rate
-of a matrix product measured in the same run. Medians of repeats in which models and bound take turns.
+Training alone, on what the trainer itself compiles: binarisation, noise, gradients, clipping, Adam; compile
+time apart. The bound is the longer of two times: that of the model's matrix products and convolutions at the
+highest rate of a matrix product, and that of reading and writing weights, gradients and Adam's two averages
+at the highest rate of a copy, both measured in the same run. Medians of repeats in which all take turns.
 """
 
-import dataclasses
-import datetime
-import itertools
-import json
-import os
-import re
-import runpy
+import argparse
 import statistics
 import sys
 import time
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import tyro
 
+from benchmarks import tables
+from benchmarks.experiments import MODELS, experiment, matrix_flops
 from jaxvae.call import TrainCall
-from jaxvae.config import Config, Model, Precision, Train
+from jaxvae.config import Config, Precision
 from jaxvae.data import load
-from jaxvae.parallel import Device, choose_devices, replicate
+from jaxvae.parallel import choose_devices, replicate
 from jaxvae.untrained import untrained_state
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-PEAK_SIZES = (512, 1024, 2048)
+STATE_PASSES = 8
+"""How often a step passes over as many bytes as there are weights, at least: it reads and writes the weights
+and Adam's averages, and writes and reads the gradient."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Measure the throughput of training on the devices that are here."""
-
-    models: tuple[Literal["mlp", "mnist"], ...] = ("mlp", "mnist")
-    """mlp: 784-400-20-400-784, ReLU. mnist: the model of configs/mnist.py."""
-    batch_sizes: tuple[int, ...] = (128, 512)
-    """Images per step, over all devices."""
-    precision: Precision = "float32"
-    """Arithmetic of the networks."""
-    devices: int | None = 1
-    """How many devices; None: all."""
-    repeats: int = 9
-    """Timed calls of each measurement; the median counts."""
-    seconds: float = 0.5
-    """About how long one timed call lasts."""
-    json: bool = False
-    """One JSON object a line instead of the table."""
-
-
-def experiment(name: str, batch_size: int, options: Options) -> Config:
-    """The configuration to measure."""
-    if name == "mlp":
-        config = Config(model=Model(latent_dim=20, hidden=(400,), activation="relu"))
-    else:
-        config = runpy.run_path(str(CONFIGS / f"{name}.py"))["config"]
-    train = Train(batch_size=batch_size, precision=options.precision, log_every=10**6)
-    return dataclasses.replace(config, train=train)
-
-
-def matrix_flops(config: Config, pixels: int) -> int:
-    """FLOPs of the matrix products that one image costs in a training step.
-
-    Two for each weight forwards, two for the weight's gradient, and two for the gradient of the layer's
-    input, which the encoder's first layer does not need.
-    """
-    hidden, latent = config.model.hidden, config.model.latent_dim
-    encoder, decoder = (pixels, *hidden, 2 * latent), (latent, *hidden[::-1], pixels)
-    weights = [n * m for widths in (encoder, decoder) for n, m in itertools.pairwise(widths)]
-    return 6 * sum(weights) - 2 * weights[0]
+COLUMNS = (
+    tables.Column("model", lambda row: row["model"]),
+    tables.Column("precision", lambda row: row["precision"]),
+    tables.Column("batch", lambda row: str(row["batch_size"])),
+    tables.Column("examples/s", lambda row: f"{row['examples_per_second']:,.0f}"),
+    tables.Column("GFLOP/s", lambda row: f"{row['flops_per_second'] / 1e9:,.0f}"),
+    tables.Column("of the bound", lambda row: f"{row['bound_fraction']:.2f}"),
+    tables.Column("bound by", lambda row: row["bound_by"]),
+    tables.Column("compile s", lambda row: f"{row['compile_seconds']:.1f}"),
+)
 
 
 class Training:
     """One model at one batch size, compiled and ready to be timed."""
 
-    def __init__(self, name: str, batch_size: int, options: Options, dataset, devices):
-        self.name, self.batch_size = name, batch_size
-        config = experiment(name, batch_size, options)
-        self.flops = matrix_flops(config, dataset.train[0].size)
-
-        def fresh():
-            return replicate(untrained_state(config, dataset.train), devices)
-
-        probe = TrainCall(config, dataset.train, devices, fresh(), 10)
-        self.compile_seconds = probe.compile_seconds
-        self._state, self._step, self.call = fresh(), 0, probe
+    def __init__(self, config: Config, dataset: Any, devices: list, seconds: float):
+        self.batch_size = config.train.batch_size
+        self.flops = matrix_flops(config, dataset.train.shape[1:])
+        self._state = replicate(untrained_state(config, dataset.train), devices)
+        self.weights = sum(leaf.size for leaf in jax.tree.leaves(self._state.model))
+        self._step, self.call = 0, TrainCall(config, dataset.train, devices, self._state, 2)
+        self.compile_seconds = self.call.compile_seconds
         self.time()
-        steps = max(10, round(10 * options.seconds / self.time()))
+        steps = max(2, round(2 * seconds / self.time()))
         self.call = TrainCall(config, dataset.train, devices, self._state, steps)
         self.time()
 
@@ -108,92 +69,111 @@ class Training:
         return self.call.steps * self.batch_size / seconds
 
 
-class MatrixProduct:
-    """A square matrix product, repeated inside one compiled call, on one device."""
+class Repeated:
+    """An operation on arrays, repeated inside one compiled call for about ``seconds``, on one device."""
 
-    def __init__(self, size: int, precision: Precision, seconds: float):
-        self._size = size
-        self._operands = [
-            jax.random.normal(key, (size, size), precision) for key in jax.random.split(jax.random.key(0))
-        ]
+    def __init__(self, operation: Callable, operands: tuple, amount: float, seconds: float):
+        self._amount, self._operands = amount, operands
 
-        def product(a, b, count):
-            return jax.lax.fori_loop(0, count, lambda _, c: (c @ b) * (1 / np.sqrt(size)).astype(c.dtype), a)
+        def repeat(count, first, *others):
+            return jax.lax.fori_loop(0, count, lambda _, value: operation(value, *others), first)
 
-        self._product, self._count = jax.jit(product), 1
-        self.flops_per_second()
-        self._count = max(1, round(seconds * self.flops_per_second() / (2 * size**3)))
+        self._run, self._count = jax.jit(repeat), 1
+        self.rate()
+        self._count = max(1, round(seconds * self.rate() / amount))
 
-    def flops_per_second(self) -> float:
-        """Of one timed call."""
+    def rate(self) -> float:
+        """FLOPs or bytes a second, in one timed call."""
         started = time.perf_counter()
-        jax.block_until_ready(self._product(*self._operands, self._count))
-        return 2 * self._size**3 * self._count / (time.perf_counter() - started)
+        jax.block_until_ready(self._run(self._count, *self._operands))
+        return self._amount * self._count / (time.perf_counter() - started)
 
 
-def measure(options: Options) -> list[dict]:
+def matrix_product(size: int, precision: Precision, seconds: float) -> Repeated:
+    """A square matrix product, in FLOPs."""
+    keys = jax.random.split(jax.random.key(0))
+    operands = tuple(jax.random.normal(key, (size, size), precision) for key in keys)
+    scale = np.asarray(size**-0.5, operands[0].dtype)
+    return Repeated(lambda a, b: scale * (a @ b), operands, 2.0 * size**3, seconds)
+
+
+def copy(size: int, seconds: float) -> Repeated:
+    """An array read and another written, in bytes."""
+    return Repeated(lambda a: a * np.float32(1.0000001), (jnp.ones(size),), 8.0 * size, seconds)
+
+
+def measure(options: argparse.Namespace) -> list[tables.Row]:
     """A row for each model and batch size."""
     devices = choose_devices(options.devices)
     dataset = load(Config().data)
-    products = [MatrixProduct(n, options.precision, options.seconds / 5) for n in PEAK_SIZES]
-    trainings = [
-        Training(name, n, options, dataset, devices) for name in options.models for n in options.batch_sizes
-    ]
+    trainings: dict[tuple[str, int], Training] = {}
+    for name in options.models:
+        for batch_size in options.batch_sizes:
+            print(f"compiling {name} at batch size {batch_size}", file=sys.stderr)
+            config = experiment(name, batch_size, options.precision)
+            trainings[name, batch_size] = Training(config, dataset, devices, options.seconds)
+    sizes = (512, 1024, 2048) if devices[0].platform == "cpu" else (2048, 4096, 8192)
+    products = [matrix_product(size, options.precision, options.seconds / 5) for size in sizes]
+    copies = {n: copy(3 * n, options.seconds / 5) for n in {t.weights for t in trainings.values()}}
     peaks: list[float] = []
-    times: dict[Training, list[float]] = {training: [] for training in trainings}
-    for _ in range(options.repeats):
-        peaks.append(max(product.flops_per_second() for product in products))
-        for training in trainings:
-            times[training].append(training.time())
+    bandwidths: dict[int, list[float]] = {n: [] for n in copies}
+    times: dict[tuple[str, int], list[float]] = {key: [] for key in trainings}
+    for repeat in range(options.repeats):
+        print(f"repeat {repeat + 1} of {options.repeats}", file=sys.stderr)
+        peaks.append(max(product.rate() for product in products))
+        for n, made in copies.items():
+            bandwidths[n].append(made.rate())
+        for key, training in trainings.items():
+            times[key].append(training.time())
     peak = statistics.median(peaks) * len(devices)
+    name = tables.device_name(devices[0])
+    origin = tables.provenance(f"{len(devices)} x {name}" if len(devices) > 1 else name)
     rows = []
-    for training, seconds in times.items():
+    for (name, batch_size), seconds in times.items():
+        training = trainings[name, batch_size]
         rate = training.examples_per_second(statistics.median(seconds))
+        bandwidth = statistics.median(bandwidths[training.weights])
+        bounds = {
+            "matrix products": batch_size * training.flops / peak,
+            "memory": STATE_PASSES * 4 * training.weights / bandwidth,
+        }
+        bound_by = max(bounds, key=lambda bound: bounds[bound])
         rows.append(
             {
-                "model": training.name,
-                "batch_size": training.batch_size,
+                "model": name,
+                "batch_size": batch_size,
                 "precision": options.precision,
                 "examples_per_second": rate,
                 "flops_per_second": rate * training.flops,
-                "bound_examples_per_second": peak / training.flops,
-                "bound_fraction": rate * training.flops / peak,
+                "bound_fraction": rate / batch_size * bounds[bound_by],
+                "bound_by": bound_by,
+                "peak_flops_per_second": peak,
+                "peak_bytes_per_second": bandwidth,
                 "compile_seconds": training.compile_seconds,
-                "device": f"{len(devices)} x {device_name(devices[0])}",
+                **origin,
             }
         )
     return rows
 
 
-def device_name(device: Device) -> str:
-    """What the device calls itself; for a CPU also the processor's name and the cores that JAX may use."""
-    if device.platform != "cpu":
-        return device.device_kind
-    names = (
-        re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-        if sys.platform == "linux"
-        else []
-    )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"cpu ({names[0]}, {cores} cores)"
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = tables.parser(__doc__ or "")
+    add = made.add_argument
+    add("--models", type=tables.one_or_more(*MODELS), default=MODELS, help="which, separated by commas")
+    add("--batch-sizes", type=tables.positive_integers, default=(32, 128, 512, 2048),
+        help="images per step, over all devices")  # fmt: skip
+    add("--precision", choices=("float32", "bfloat16"), default="float32", help="of the networks")
+    add("--devices", type=int, default=1, help="how many devices share each batch")
+    add("--repeats", type=int, default=7, help="timed calls of each; the median counts")
+    add("--seconds", type=float, default=0.5, help="about how long one timed call lasts")
+    return made
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measures and prints."""
-    options = tyro.cli(Options, config=(tyro.conf.FlagCreatePairsOff,))
-    rows = measure(options)
-    if options.json:
-        print("\n".join(json.dumps(row) for row in rows))
-        return
-    today = datetime.date.today().isoformat()
-    print(f"{today}, {rows[0]['device']}, jax {jax.__version__}, {options.precision}")
-    print("model     batch   examples/s       bound  fraction   GFLOP/s  compile s")
-    for row in rows:
-        print(
-            f"{row['model']:<8}{row['batch_size']:>7}{row['examples_per_second']:>13,.0f}"
-            f"{row['bound_examples_per_second']:>12,.0f}{row['bound_fraction']:>10.2f}"
-            f"{row['flops_per_second'] / 1e9:>10.0f}{row['compile_seconds']:>11.1f}"
-        )
+    options = parser().parse_args(arguments)
+    tables.emit(measure(options), COLUMNS, options.json)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from jaxvae import hosts, manifest
 from jaxvae.config import RunError, UserError
 from jaxvae.manifest import DamagedError, Manifest
 
-_ARGUMENTS: Any = ocp.args
-"""Typed by a decorator that type checkers cannot see through in older versions of Orbax."""
 ITEM = "default"
 """Orbax's own name for a checkpoint's only item."""
 PARTIAL, DAMAGED = ".partial", ".damaged"
@@ -145,9 +142,9 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             _try_room(partial / "room", size)
-            checkpointer = _checkpointer()
+            checkpointer, kinds = _orbax()
             with _quiet():
-                checkpointer.save(partial / ITEM, args=_ARGUMENTS.StandardSave(state))
+                checkpointer.save(partial / ITEM, args=kinds.StandardSave(state))
             digest = manifest.digest_arrays(state)
             if manifest.digest_arrays(_read_arrays(partial, state)) != digest:
                 raise DamagedError("what was read back is not what was written")
@@ -197,13 +194,18 @@ def _check_leaves(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> 
 def _read_arrays(path: Path, like: PyTree) -> PyTree:
     target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
     try:
+        checkpointer, kinds = _orbax()
         with _quiet():
-            return _checkpointer().restore(path / ITEM, args=_ARGUMENTS.StandardRestore(target))
+            return checkpointer.restore(path / ITEM, args=kinds.StandardRestore(target))
     except Exception as error:
         raise DamagedError(f"Orbax cannot read it: {_first_line(error)}") from error
 
 
-def _checkpointer() -> ocp.Checkpointer:
+def _orbax() -> tuple[Any, Any]:
+    """A checkpointer and its kinds of arguments, whose types some versions hide from type checkers."""
+    # Half a second to import: not before something is read or, in the background, written.
+    import orbax.checkpoint as ocp
+
     # One process reads and writes, also where several train together.
     several = hosts.count() > 1
     alone = ocp.options.MultiprocessingOptions(
@@ -212,7 +214,7 @@ def _checkpointer() -> ocp.Checkpointer:
         barrier_sync_key_prefix="jaxvae" if several else None,
     )
     handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
-    return ocp.Checkpointer(handler, multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone), ocp.args
 
 
 class _quiet:

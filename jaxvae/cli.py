@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import gc
 import os
 import runpy
 import shlex
@@ -13,7 +14,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxvae.config import Config, UserError
+from jaxvae.config import Config, UserError, validate
 from jaxvae.signals import Signals
 
 
@@ -27,11 +28,14 @@ class Command:
 
     config: str
     """The experiment: the name of a file in configs/, or a path to one."""
-    experiment: Annotated[Config, tyro.conf.arg(name="")]
+    experiment: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
     workdir: Path | None = None
     """The run's folder; None: runs/NAME of the experiment."""
     replay: int | None = None
     """Train nothing: go back to this step of the run in --workdir, exactly, and say what happens there."""
+    profile: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Train nothing: watch some steps of the run in --workdir, print the ten most expensive operations,
+    and write the trace to profile/ there."""
     coordinator_address: str | None = None
     """Several hosts, where the environment does not tell (TPU pods, Slurm and Open MPI do): HOST:PORT of
     the first process, the same for all."""
@@ -65,7 +69,13 @@ def main(configs: Path, arguments: list[str] | None = None) -> int:
 
 def _run(command: Command, signals: Signals, started: float) -> None:
     path = command.workdir or Path("runs") / Path(command.config).stem
-    # JAX takes seconds to import: a mistake in the command is answered before.
+    # JAX takes seconds to import: a mistake in the command is answered before, and the images are read
+    # meanwhile. Nothing that imports make is garbage, but to look for some takes a tenth of their time.
+    validate(command.experiment)
+    gc.disable()
+    from jaxvae.data import begin_loading
+
+    begin_loading(command.experiment.data)
     from jaxvae import hosts
 
     several = (command.coordinator_address, command.num_processes, command.process_id)
@@ -73,14 +83,24 @@ def _run(command: Command, signals: Signals, started: float) -> None:
         hosts.join(*several)
         # JAX's own watch for SIGTERM has replaced ours; the calls' reports carry the word to stop.
         signals.take()
+    if command.replay is not None and command.profile:
+        raise UserError("--replay and --profile are two commands: give one of them")
     if command.replay is not None:
         from jaxvae.replay import replay
 
+        gc.enable()
         print(replay(command.experiment, path, command.replay))
+    elif command.profile:
+        from jaxvae.profile import profile
+
+        print(profile(command.experiment, path))
     else:
+        from jaxvae.cache import users_cache
         from jaxvae.fit import fit
 
-        fit(command.experiment, path, signals, started)
+        gc.freeze()
+        gc.enable()
+        fit(command.experiment, path, signals, started, users_cache())
 
 
 def _leave(code: int) -> None:
@@ -117,7 +137,6 @@ def parse(configs: Path, arguments: list[str]) -> Command:
         default=Command(name, experiment),
         prog="train.py",
         use_underscores=True,
-        config=(tyro.conf.FlagConversionOff,),
     )
 
 

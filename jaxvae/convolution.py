@@ -1,9 +1,9 @@
 """How is an image halved or doubled in size by a convolution?
 
-One kind suffices: 4x4 kernels, stride 2, one pixel of zeros around an image of even sides. ``halve`` and
-``double`` are each other's adjoint, so each one's derivative is the other. On a CPU both are written as one
-matrix product over patches, since XLA's own convolutions are several times slower there inside loops (JAX
-issue 12868); elsewhere they are the native ones.
+One kind suffices: 4x4 kernels, stride 2, one pixel of zeros around an image of even sides. On a CPU both
+are one matrix product over patches, since XLA's own convolutions are several times slower there inside loops
+(JAX issue 12868); elsewhere they are the native ones. Kernels are matrices from inputs to outputs, the
+outputs' axes first: that way the product for the kernel's gradient need not transpose the patches.
 """
 
 import jax
@@ -14,41 +14,38 @@ SIZE = 4
 """Pixels along a side of a kernel."""
 
 
-@jax.custom_vjp
 def halve(
-    x: Float[Array, "height width inner"], kernel: Float[Array, "4 4 inner outer"]
+    x: Float[Array, "height width inner"], kernel: Float[Array, "outer 4 4 inner"]
 ) -> Float[Array, "half_height half_width outer"]:
-    """``y[i, j, o] = sum_{a, b, c} x[2i + a - 1, 2j + b - 1, c] kernel[a, b, c, o]``; x is zero outside."""
+    """``y[i, j, o] = sum_{a, b, c} x[2i + a - 1, 2j + b - 1, c] kernel[o, a, b, c]``; x is zero outside."""
     return jax.lax.platform_dependent(x, kernel, cpu=_halve_by_matrix, default=_halve_natively)
 
 
-@jax.custom_vjp
 def double(
     y: Float[Array, "half_height half_width outer"], kernel: Float[Array, "4 4 inner outer"]
 ) -> Float[Array, "height width inner"]:
-    """The adjoint of ``halve``: ``sum(double(y, k) * x) = sum(y * halve(x, k))`` for every x and y.
+    """A transposed convolution: ``x[2i + a - 1, 2j + b - 1, c] += y[i, j, o] kernel[a, b, c, o]``.
 
-    A transposed convolution; the kernel's axes are named from the image's side.
+    With the kernel's last axis moved to the front, the adjoint of ``halve``:
+    ``sum(double(y, k) * x) = sum(y * halve(x, k))``.
     """
     return jax.lax.platform_dependent(y, kernel, cpu=_double_by_matrix, default=_double_natively)
 
 
-def _kernel_gradient(x: Array, y: Array) -> Array:
-    return jax.lax.platform_dependent(x, y, cpu=_kernel_gradient_by_matrix, default=_kernel_gradient_natively)
+# --- as a matrix product ------------------------------------------------------------------------------
+# A patch's entries are ordered (A, B, a, b, channel), for its pixel (2 A + a, 2 B + b).
 
 
-halve.defvjp(
-    lambda x, kernel: (halve(x, kernel), (x, kernel)),
-    lambda kept, g: (double(g, kept[1]), _kernel_gradient(kept[0], g)),
-)
-double.defvjp(
-    lambda y, kernel: (double(y, kernel), (y, kernel)),
-    lambda kept, g: (halve(g, kept[1]), _kernel_gradient(g, kept[0])),
-)
+def _halve_by_matrix(x: Array, kernel: Array) -> Array:
+    outer, _, _, inner = kernel.shape
+    matrix = kernel.reshape(outer, 2, 2, 2, 2, inner).swapaxes(2, 3).reshape(outer, SIZE**2 * inner)
+    return _patches(x) @ matrix.T
 
 
-# --- as a matrix product: patches are rows, and a row's entries are ordered (A, B, a, b, channel), for the
-# kernel's pixel (2 A + a, 2 B + b) --------------------------------------------------------------------
+def _double_by_matrix(y: Array, kernel: Array) -> Array:
+    _, _, inner, outer = kernel.shape
+    matrix = kernel.reshape(2, 2, 2, 2, inner, outer).swapaxes(1, 2).reshape(SIZE**2 * inner, outer)
+    return _add_patches(y @ matrix.T)
 
 
 def _patches(x: Array) -> Array:
@@ -72,31 +69,12 @@ def _add_patches(patches: Array) -> Array:
     return blocks.reshape(2 * rows + 2, 2 * columns + 2, channel)[1:-1, 1:-1]
 
 
-def _matrix(kernel: Array) -> Array:
-    inner, outer = kernel.shape[2:]
-    return kernel.reshape(2, 2, 2, 2, inner, outer).swapaxes(1, 2).reshape(SIZE**2 * inner, outer)
-
-
-def _halve_by_matrix(x: Array, kernel: Array) -> Array:
-    return _patches(x) @ _matrix(kernel)
-
-
-def _double_by_matrix(y: Array, kernel: Array) -> Array:
-    return _add_patches(y @ _matrix(kernel).T)
-
-
-def _kernel_gradient_by_matrix(x: Array, y: Array) -> Array:
-    gradient = jnp.einsum("ijp,ijo->po", _patches(x), y)
-    inner, outer = x.shape[-1], y.shape[-1]
-    return gradient.reshape(2, 2, 2, 2, inner, outer).swapaxes(1, 2).reshape(SIZE, SIZE, inner, outer)
-
-
 # --- native ---------------------------------------------------------------------------------------------
 
 
 def _halve_natively(x: Array, kernel: Array) -> Array:
     one = jax.lax.conv_general_dilated(
-        x[None], kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x[None], kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "OHWI", "NHWC")
     )
     return one[0]
 
@@ -104,9 +82,4 @@ def _halve_natively(x: Array, kernel: Array) -> Array:
 def _double_natively(y: Array, kernel: Array) -> Array:
     height, width = y.shape[:2]
     image = jax.ShapeDtypeStruct((2 * height, 2 * width, kernel.shape[2]), y.dtype)
-    return jax.linear_transpose(lambda x: _halve_natively(x, kernel), image)(y)[0]
-
-
-def _kernel_gradient_natively(x: Array, y: Array) -> Array:
-    kernel = jax.ShapeDtypeStruct((SIZE, SIZE, x.shape[-1], y.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda k: _halve_natively(x, k), kernel)(y)[0]
+    return jax.linear_transpose(lambda x: _halve_natively(x, jnp.moveaxis(kernel, -1, 0)), image)(y)[0]

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import math
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,21 @@ class Dataset(NamedTuple):
 
 def load(config: Data) -> Dataset:
     """The images that ``data.name`` names; raises UserError with the known names if it names none."""
+    begun = _begun.pop(config, None)
+    return begun.result() if begun is not None else _load(config)
+
+
+def begin_loading(config: Data) -> None:
+    """Loads in the background what ``load`` will be asked for, once."""
+    thread = ThreadPoolExecutor(1, "data")
+    _begun[config] = thread.submit(_load, config)
+    thread.shutdown(wait=False)
+
+
+_begun: dict[Data, Future[Dataset]] = {}
+
+
+def _load(config: Data) -> Dataset:
     source = SOURCES.get(config.name)
     if source is None:
         raise UserError(f"--data.name {config.name} is not a data set here: use {', '.join(SOURCES)}")

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxvae.noise import normal
+
 LOG_SCALE_BOUND = 8.0
 """Log-scales lie in (-8, 8): scales from 3.4e-4 to 3.0e3, whatever a network puts out."""
 
@@ -41,8 +43,7 @@ class Gaussian(eqx.Module):
     def sample(self, key: Key[Array, ""]) -> Float[Array, "*shape"]:
         """Reparameterised draw ``mean + exp(log_scale) * eps`` with eps ~ N(0, I) (Kingma and Welling
         2013, arXiv 1312.6114): differentiable in both parameters."""
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
-        return self.mean + jnp.exp(self.log_scale) * noise
+        return self.mean + jnp.exp(self.log_scale) * normal(key, self.mean.shape)
 
     def log_prob(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
         """``-1/2 sum(((x - mean) / scale)^2 + 2 log_scale + log 2 pi)``, in nats."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
+from jaxvae.compiler import Compiler
 from jaxvae.config import Config
 from jaxvae.keys import Stream, fold_in_each, stream
 from jaxvae.objectives import Bounds, importance_weighted_bounds
@@ -41,11 +42,26 @@ class Evaluator:
         self._images, self._keys = replicate(
             (images, tuple(stream(config.seed, name) for name in _STREAMS)), devices
         )
-        self._score = map_over_devices(self._score_rows, devices, mapped=(False, True, False, False, False))
-        self._draw = jax.jit(self._draw_pictures, static_argnames="pairs")
+        self._score = self.map_scores(devices)
+        self._draw = jax.jit(self._draw_pictures)
+
+    def prepare(self, model: VAE, compiler: Compiler) -> None:
+        """Begins to compile, in the background, what will score and draw models like this one, which may be
+        only shapes."""
+        score = compiler.begin(compiler, self._score, self._devices, model, *self._score_arguments(1))
+        draw = compiler.begin(compiler, self._draw, self._devices, model, self._images, self._keys)
+        self._score = lambda *arguments: score.result()(*arguments)
+        self._draw = lambda *arguments: draw.result()(*arguments)
+
+    def map_scores(self, devices: Sequence[Device]) -> Any:
+        """What scores the images, still to be compiled: also for devices that are not here."""
+        return map_over_devices(self._score_rows, devices, mapped=(False, True, False, False, False))
 
     def dispatch(self, model: VAE, samples: int) -> Bounds:
         """Starts scoring; the result's arrays are filled while the host goes on."""
+        return self._score(model, *self._score_arguments(samples))
+
+    def _score_arguments(self, samples: int) -> tuple:
         # Rounded up to what the devices can share: an image's score does not depend on the others.
         count = len(self._devices)
         batch_size = -(-self._config.eval.batch_size // count) * count
@@ -55,7 +71,7 @@ class Evaluator:
         indices[: self._count] = np.arange(self._count)
         indices = shard(split_batch(indices.reshape(rows, batch_size), count), self._devices)
         samples_each = replicate(np.asarray(samples, np.int32), self._devices)
-        return self._score(model, indices, samples_each, self._keys, self._images)
+        return indices, samples_each, self._keys, self._images
 
     def summarise(self, bounds: Bounds, samples: int) -> dict[str, Any]:
         """Means over the images and their standard errors, in float64; waits for the scores."""
@@ -87,9 +103,7 @@ class Evaluator:
     def pictures(self, model: VAE) -> tuple[Array, Array]:
         """Starts drawing ``grid^2`` samples, and ``grid * (grid // 2)`` pairs of a test image and its
         reconstruction, side by side."""
-        grid = self._config.eval.grid
-        pairs = min(grid * (grid // 2), self._count)
-        return self._draw(model, self._images, self._keys, pairs=pairs)
+        return self._draw(model, self._images, self._keys)
 
     def _standard_error(self, values: Float[np.ndarray, " example"]) -> float:
         return values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
@@ -116,8 +130,10 @@ class Evaluator:
             scores = jax.lax.map(score, indices)
         return gather_over_devices(scores, AXIS, axis=1)
 
-    def _draw_pictures(self, model: VAE, images, keys, pairs: int) -> tuple[Array, Array]:
-        latents = fold_in_each(keys[2], jnp.arange(self._config.eval.grid**2))
+    def _draw_pictures(self, model: VAE, images, keys) -> tuple[Array, Array]:
+        grid = self._config.eval.grid
+        pairs = min(grid * (grid // 2), self._count)
+        latents = fold_in_each(keys[2], jnp.arange(grid**2))
         x = self._inputs(images[:pairs], keys, jnp.arange(pairs))
         both = jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=1)
         return jax.vmap(model.sample)(latents), both.reshape(-1, *x.shape[1:])

@@ -1,6 +1,7 @@
 """How does a whole run go? Set up, train, evaluate, continue."""
 
 import contextlib
+import functools
 import importlib.metadata
 import json
 import math
@@ -11,63 +12,85 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import PyTree
 
 from jaxvae import hosts
+from jaxvae.cache import Cache
+from jaxvae.call import TrainCall
 from jaxvae.checkpoint import Checkpoints, Restored
+from jaxvae.compiler import Compiler
 from jaxvae.config import Config, RunError, UserError, validate
-from jaxvae.data import Dataset, load
+from jaxvae.data import Dataset, load, pixel_mean
 from jaxvae.evaluate import Evaluator
 from jaxvae.goodput import Goodput
 from jaxvae.lock import Lock
-from jaxvae.loop import Loop, Outlet
+from jaxvae.loop import Loop, Outlet, steps_per_call
 from jaxvae.metrics import MetricsFile, write_json
 from jaxvae.optimizer import learning_rate_schedule
-from jaxvae.parallel import Device, devices_for, replicate
+from jaxvae.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
 from jaxvae.report import Watcher
 from jaxvae.signals import NoSignals, Signals
-from jaxvae.state import TrainState
-from jaxvae.untrained import untrained_state
+from jaxvae.state import TrainState, initial_state, state_shapes
 from jaxvae.vae import GaussianLikelihood
 from jaxvae.workdir import Workdir
 
 
 def fit(
-    config: Config, path: Path, signals: Signals | None = None, started: float | None = None
+    config: Config,
+    path: Path,
+    signals: Signals | None = None,
+    started: float | None = None,
+    cache: Cache | None = None,
 ) -> dict[str, Any]:
     """Trains, or continues, the run in the folder ``path``, evaluates it and returns its summary.
 
     ``signals`` may ask it to stop between two calls; ``started`` is when, by ``time.perf_counter``, the
-    time that the run takes began. Raises UserError, before anything is written, if the configuration
-    cannot work here or is not the one that the folder's run began with, and RunError if the run cannot go
-    on; whatever is raised, the same call later continues from the newest good checkpoint.
+    time that the run takes began; ``cache`` may hold compiled programs. Raises UserError, before anything
+    is written, if the configuration cannot work here or is not the one that the folder's run began with,
+    and RunError if the run cannot go on; whatever is raised, the same call later continues from the newest
+    good checkpoint.
     """
     started = time.perf_counter() if started is None else started
     validate(config)
     devices = devices_for(config.train)
     dataset = load(config.data)
-    state = untrained_state(config, dataset.train)
+    shapes = state_shapes(config, dataset.train.shape[1:])
     folder, watcher = Workdir(path), Watcher(silent=not hosts.is_first())
     with contextlib.ExitStack() as stack, _several_processes():
         stack.callback(watcher.close)
-        begun = hosts.first_does(lambda: _begin(stack, config, folder, dataset, state, watcher, started))
+        begun = hosts.first_does(lambda: _begin(stack, config, folder, dataset, shapes, watcher, started))
         begun = begun or _Begun({}, None, Outlet(None, None, Goodput(None, started)))
-        if begun.restored is not None:
-            state = begun.restored.state
+        step = int(hosts.broadcast(np.asarray(begun.step)))
+        _announce(watcher, folder, config, step, begun)
+        begun.outlet.goodput.until_now("setup")
+        # The compiler's own thread has first what this one soon waits for, training, and then evaluation.
+        compiler, placed = stack.enter_context(Compiler(cache)), shapes_replicated(shapes, devices)
+        call = None
+        if step < config.train.steps:
+            per_call = steps_per_call(config, step)
+            call = compiler.begin(TrainCall, config, dataset.train, devices, placed, per_call, compiler)
+        restored = begun.restored
+        state = _first_state(config, dataset, devices, compiler) if restored is None else restored.state
         state = replicate(hosts.broadcast(state), devices)
         evaluator = Evaluator(config, dataset.test, devices)
+        evaluator.prepare(placed.evaluated, compiler)
         loop = Loop(
             config, folder, devices, dataset, watcher, evaluator, begun.outlet, signals or NoSignals()
         )
-        step = int(jax.device_get(state.step))
-        _announce(watcher, folder, config, step, begun)
-        begun.outlet.goodput.until_now("setup")
         throughput: dict[str, float | None] = dict.fromkeys(
             ("examples_per_second", "compile_seconds", "train_seconds")
         )
-        if step < config.train.steps:
-            state, throughput = loop.train(state, step)
+        if call is not None:
+            state, throughput = loop.train(state, step, call)
         return _finish(config, folder, devices, watcher, loop, state, throughput)
+
+
+def _first_state(config: Config, dataset: Dataset, devices: list[Device], compiler: Compiler) -> TrainState:
+    """The state before the first step, on the first of this process's devices."""
+    mean = pixel_mean(dataset.train, config.data.binarization)
+    function = jax.jit(functools.partial(initial_state, config))
+    return compiler(function, local_devices(devices)[:1], mean)(mean)
 
 
 class _Begun(NamedTuple):
@@ -76,6 +99,11 @@ class _Begun(NamedTuple):
     changed: dict[str, tuple]
     restored: Restored | None
     outlet: Outlet
+
+    @property
+    def step(self) -> int:
+        """Where the run goes on."""
+        return self.restored.manifest.step if self.restored is not None else 0
 
 
 def _begin(
@@ -179,11 +207,15 @@ def _finish(
     return summary
 
 
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    packages = ("jaxvae", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy")
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return {"python": platform.python_version(), **found}
+def versions() -> dict[str, str | None]:
+    """Versions of what the numbers depend on; None for this package where it runs without installation."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in ("jaxvae", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def _announce(watcher: Watcher, folder: Workdir, config: Config, step: int, begun: _Begun) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
 
 TILE = 56
 """Smaller images are enlarged by a whole factor to about this many pixels."""
@@ -14,6 +13,9 @@ GAP = 2
 
 def write_grid(path: Path, images: Float[np.ndarray, "image height width channel"], columns: int) -> None:
     """Writes images (1 or 3 channels, values in [0, 1]; others are clipped) row by row, ``columns`` a row."""
+    # Not needed before the first picture.
+    from PIL import Image
+
     count, height, width, channel = images.shape
     pixels = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
     factor = max(1, TILE // max(height, width))

@@ -7,9 +7,13 @@ the host's (``order``).
 """
 
 import enum
+import functools
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
+
+from jaxvae import noise
 
 
 class Stream(enum.IntEnum):
@@ -31,10 +35,18 @@ class Stream(enum.IntEnum):
 
 
 def stream(seed: int, name: Stream) -> Key[Array, ""]:
-    """The root key of one stream."""
-    return jax.random.fold_in(jax.random.key(seed), name)
+    """The root key of one stream: ``fold_in(key(seed), name)``."""
+    return _streams(seed)[name]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _streams(seed: int) -> list[Key[Array, ""]]:
+    # All in one program: outside of one, each operation of each stream would be compiled by itself. One
+    # after the other: that program is the smallest.
+    root = jax.random.key(seed, impl="threefry2x32")
+    return list(jax.lax.map(lambda name: noise.fold_in(root, name), jnp.arange(len(Stream))))
 
 
 def fold_in_each(key: Key[Array, ""], indices: Int[Array, " example"]) -> Key[Array, " example"]:
     """One key for each index: ``fold_in(key, index)``, whatever the others are."""
-    return jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
+    return jax.vmap(noise.fold_in, in_axes=(None, 0))(key, indices)

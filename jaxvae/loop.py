@@ -10,6 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -84,20 +85,23 @@ class Loop:
         self.watcher, self.evaluator, self.outlet, self.signals = watcher, evaluator, outlet, signals
         self._has_evaluated = False
 
-    def train(self, state: TrainState, start: int) -> tuple[TrainState, dict[str, float | None]]:
+    def train(
+        self, state: TrainState, start: int, compiled: Future[TrainCall]
+    ) -> tuple[TrainState, dict[str, float | None]]:
         """Takes every step from ``start`` to the last; returns the state after it, saved, and the speed.
 
-        Raises InterruptedRun, after saving, if a signal asks to stop; NonFiniteError; and WriteError.
+        ``compiled`` will be the call that takes ``steps_per_call(config, start)`` of them at once. Raises
+        InterruptedRun, after saving, if a signal asks to stop; NonFiniteError; and WriteError.
         """
-        config, train = self.config, self.config.train
-        per_call = steps_per_call(config, start)
+        train = self.config.train
+        call = compiled.result()
+        self.outlet.goodput.until_now("compile")
+        per_call = call.steps
         if per_call < min(10, train.steps_per_call, train.steps):
             self.watcher.say(
                 f"Note: only {per_call} steps fit one compiled call, which may be slower: give train.steps, "
                 "log_every, eval_every and checkpoint_every a larger common divisor."
             )
-        call = TrainCall(config, self.dataset.train, self.devices, state, per_call)
-        self.outlet.goodput.until_now("compile")
         self.watcher.start(start, train.steps)
         self._begin(start)
         # With several processes pmap itself makes copies that the guard would refuse.

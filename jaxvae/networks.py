@@ -36,15 +36,16 @@ class MLP(eqx.Module):
     def __call__(self, x: Float[Array, " input"]) -> Float[Array, " output"]:
         """Runs in the precision of the weights and returns float32."""
         x = x.astype(self.layers[0].weight.dtype)
-        for layer in self.layers[:-1]:
-            x = ACTIVATIONS[self.activation](layer(x))
-        return self.layers[-1](x).astype(jnp.float32)
+        for i, layer in enumerate(self.layers):
+            with jax.named_scope(f"dense{i}"):
+                x = layer(x if i == 0 else ACTIVATIONS[self.activation](x))
+        return x.astype(jnp.float32)
 
 
 class Convolution(eqx.Module):
     """A kernel and a bias for each channel of what it gives: ``halve`` of an image, or ``double``."""
 
-    kernel: Float[Array, "4 4 inner outer"]
+    kernel: Float[Array, "outer 4 4 inner"] | Float[Array, "4 4 inner outer"]
     bias: Float[Array, "*shape"]
     """One for each channel; of the decoder's last layer, one for each pixel and channel."""
 
@@ -52,7 +53,8 @@ class Convolution(eqx.Module):
         """``inner`` channels on the larger image's side, ``outer`` on the smaller's; Glorot-uniform."""
         # Of a kernel's 16 pixels, 4 meet in one pixel of a doubled image, 16 in one of a halved image.
         bound = math.sqrt(6 / (SIZE**2 * inner + SIZE**2 // 4 * outer))
-        self.kernel = jax.random.uniform(key, (SIZE, SIZE, inner, outer), minval=-bound, maxval=bound)
+        shape = (SIZE, SIZE, inner, outer) if doubles else (outer, SIZE, SIZE, inner)
+        self.kernel = jax.random.uniform(key, shape, minval=-bound, maxval=bound)
         self.bias = jnp.zeros(inner if doubles else outer)
 
 
@@ -86,10 +88,12 @@ class ConvEncoder(eqx.Module):
     def __call__(self, x: Float[Array, "height width channel"]) -> Gaussian:
         """The approximate posterior of one image."""
         x = x.astype(self.convolutions[0].kernel.dtype)
-        for convolution in self.convolutions:
+        for i, convolution in enumerate(self.convolutions):
             height, width, _ = x.shape
-            x = jnp.pad(x, ((0, height % 2), (0, width % 2), (0, 0)))
-            x = ACTIVATIONS[self.mlp.activation](halve(x, convolution.kernel) + convolution.bias)
+            with jax.named_scope(f"conv{i}"):
+                x = jnp.pad(x, ((0, height % 2), (0, width % 2), (0, 0)))
+                x = halve(x, convolution.kernel)
+                x = ACTIVATIONS[self.mlp.activation](x + jnp.broadcast_to(convolution.bias, x.shape))
         mean, raw = jnp.split(self.mlp(x.reshape(-1)), 2)
         return Gaussian(mean, bounded_log_scale(raw))
 
@@ -179,10 +183,12 @@ class ConvDecoder(eqx.Module):
 
     def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width channel"]:
         x = self.mlp(z).reshape(self.shapes[0])
-        for convolution, (height, width, _) in zip(self.convolutions, self.shapes[1:], strict=True):
-            x = ACTIVATIONS[self.mlp.activation](x).astype(convolution.kernel.dtype)
-            # An odd side was made even before it was halved; here its last row is cut off again.
-            x = double(x, convolution.kernel)[:height, :width] + convolution.bias
+        for i, (convolution, shape) in enumerate(zip(self.convolutions, self.shapes[1:], strict=True)):
+            with jax.named_scope(f"conv{i}"):
+                x = ACTIVATIONS[self.mlp.activation](x).astype(convolution.kernel.dtype)
+                # An odd side was made even before it was halved; here its last row is cut off again.
+                x = double(x, convolution.kernel)[: shape[0], : shape[1]]
+                x = x + jnp.broadcast_to(convolution.bias, x.shape)
         return x.astype(jnp.float32)
 
 

@@ -32,9 +32,17 @@ def elbo_terms(model: VAE, x: Float[Array, "height width channel"], key: Key[Arr
 
     An unbiased estimate of the ELBO and, through the reparameterisation, of its gradient.
     """
-    posterior = model.encode(x)
-    distortion = -model.decode(posterior.sample(key)).log_prob(x)
-    return Terms(posterior.kl_to_standard_normal(), distortion)
+    # The scopes are the names that a profile knows the parts of a step by.
+    with jax.named_scope("encoder"):
+        posterior = model.encode(x)
+    with jax.named_scope("noise"):
+        z = posterior.sample(key)
+    with jax.named_scope("decoder"):
+        likelihood = model.decode(z)
+    with jax.named_scope("distortion"):
+        distortion = -likelihood.log_prob(x)
+    with jax.named_scope("rate"):
+        return Terms(posterior.kl_to_standard_normal(), distortion)
 
 
 class Bounds(NamedTuple):

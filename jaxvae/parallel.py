@@ -63,6 +63,12 @@ def replicate(tree: PyTree, devices: Sequence[Device]) -> PyTree:
     return jax.device_put(tree, NamedSharding(_mesh(devices), PartitionSpec()))
 
 
+def shapes_replicated(tree: PyTree, devices: Sequence[Device]) -> PyTree:
+    """Shapes, types and places of what ``replicate`` would make of arrays like these."""
+    place = NamedSharding(_mesh(devices), PartitionSpec())
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
+
+
 def shard(tree: PyTree, devices: Sequence[Device]) -> PyTree:
     """Gives each device of this process its part of arrays whose leading axis is all the devices'."""
     mine = slice(*_local_range(devices))

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
+from jaxvae import noise
 from jaxvae.config import Binarization
 
 
@@ -28,12 +29,14 @@ def _bernoulli(
     """1 with probability pixel / 255, exactly, from 8 random bits a pixel.
 
     With r uniform on 0..255 and d on 0..254, ``(255 r + d) / 65280`` is uniform on 65280 equal steps, and
-    ``pixel / 255`` of them are below ``256 pixel``. Each pixel has its own r; the image's pixels share d,
-    which moves each one's probability, given d, by less than 1/256. Random bits are a tenth of a step on a
-    CPU: this takes a quarter of what a draw of floats does.
+    ``pixel / 255`` of them are below ``256 pixel``: those with r < pixel, and r = pixel if d < pixel. Each
+    pixel has its own r; the image's pixels share d, which moves each one's probability, given d, by less
+    than 1/256. Random bits are a tenth of a step on a CPU: this takes a quarter of what a draw of floats
+    does, and bytes are compared four times as fast as whole numbers.
     """
-    words = jax.random.bits(key, (-(-pixels.size // 4) + 1,), jnp.uint32)
-    r = jax.lax.bitcast_convert_type(words[1:], jnp.uint8).reshape(-1)[: pixels.size].astype(jnp.int32)
-    d = (words[0] % 255).astype(jnp.int32)
-    ones = 255 * r + d < 256 * pixels.reshape(-1).astype(jnp.int32)
+    words = noise.bits(key, -(-pixels.size // 4) + 1)
+    r = jax.lax.bitcast_convert_type(words[1:], jnp.uint8).reshape(-1)[: pixels.size]
+    d = (words[0] % 255).astype(jnp.uint8)
+    flat = pixels.reshape(-1)
+    ones = (r < flat) | ((r == flat) & (d < flat))
     return ones.astype(jnp.float32).reshape(pixels.shape)

@@ -44,11 +44,16 @@ def replay(config: Config, path: Path, step: int) -> str:
     if not 0 <= step < config.train.steps:
         raise UserError(f"--replay {step} is not a step of this run: use 0 to {config.train.steps - 1}")
     dataset = load(config.data)
-    state, start = untrained_state(config, dataset.train), 0
+    return explain(config, dataset, devices, *state_before(config, folder, dataset, step), step)
+
+
+def state_before(
+    config: Config, folder: Workdir, dataset: Dataset, step: int | None = None
+) -> tuple[TrainState, int]:
+    """The run's newest good checkpoint, of ``step`` at most, and its step; or the initial state, and 0."""
+    state = untrained_state(config, dataset.train)
     restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(state, until=step)
-    if restored is not None:
-        state, start = restored.state, restored.manifest.step
-    return explain(config, dataset, devices, state, start, step)
+    return (state, 0) if restored is None else (restored.state, restored.manifest.step)
 
 
 def explain(

@@ -56,7 +56,7 @@ class TrainState(eqx.Module):
 
 @functools.partial(jax.jit, static_argnums=0)
 def initial_state(config: Config, pixel_mean: Float[Array, "height width channel"]) -> TrainState:
-    """The state before the first step: a function of the configuration and the training mean."""
+    """The state before the first step: a function of the configuration and the training images' mean."""
     model = build_vae(config.model, pixel_mean, key=stream(config.seed, Stream.INITIAL_WEIGHTS))
     keeps_average = config.optimizer.ema_decay is not None
     return TrainState(
@@ -66,3 +66,11 @@ def initial_state(config: Config, pixel_mean: Float[Array, "height width channel
         opt_state=build_optimizer(config.optimizer, config.train.steps).init(eqx.filter(model, eqx.is_array)),
         totals=zero_totals(),
     )
+
+
+def state_shapes(config: Config, image_shape: tuple[int, ...]) -> TrainState:
+    """A state of shapes and types alone, for images of this shape; nothing is compiled or computed."""
+    mean = jax.ShapeDtypeStruct(image_shape, jnp.float32)
+    shapes = jax.eval_shape(functools.partial(initial_state, config), mean)
+    # Without the weak types that a first state may have and a restored one cannot.
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), shapes)

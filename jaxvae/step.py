@@ -115,7 +115,8 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
     def train_step(state, indices, keys, images):
         local = indices.shape[0]
         positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local)
-        x, noise = example_inputs(config.data, keys, state.step, positions, indices, images)
+        with jax.named_scope("inputs"):
+            x, noise = example_inputs(config.data, keys, state.step, positions, indices, images)
         beta = rate_weight(config.objective, state.step)
         gradient = jax.value_and_grad(batch_loss, has_aux=True)
 
@@ -130,10 +131,12 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
             grads, loss, terms = mean_in_order(jax.lax.map(lambda part: means(*part), cut), axis_name)
         else:
             grads, loss, terms = mean_over_devices(means(x, noise), axis_name)
-        norm = optax.tree.norm(grads)
+        with jax.named_scope("gradient_norm"):
+            norm = optax.tree.norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(loss)
-        updates, opt_state = optimizer.update(grads, state.opt_state, step=state.step, norm=norm)
-        model = eqx.apply_updates(state.model, updates)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(grads, state.opt_state, step=state.step, norm=norm)
+            model = eqx.apply_updates(state.model, updates)
         average = state.average
         if decay is not None:
             average = update_average(average, model, state.step.astype(jnp.float32), decay)

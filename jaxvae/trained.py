@@ -9,7 +9,7 @@ from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import UserError
 from jaxvae.data import load
 from jaxvae.parallel import replicate
-from jaxvae.untrained import untrained_state
+from jaxvae.state import state_shapes
 from jaxvae.vae import VAE
 from jaxvae.workdir import Workdir
 
@@ -24,7 +24,7 @@ def load_model(path: str | Path) -> VAE:
     config = folder.previous()
     if config is None:
         raise UserError(f"{path} holds no run with a checkpoint")
-    like = untrained_state(config, load(config.data).train)
+    like = state_shapes(config, load(config.data).train.shape[1:])
     restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(like)
     if restored is None:
         raise UserError(f"{path} holds no run with a checkpoint")

@@ -19,6 +19,7 @@ class Workdir:
         self.images = path / "images"
         self.summary = path / "summary.json"
         self.goodput = path / "goodput.json"
+        self.profile = path / "profile"
 
     def previous(self) -> Config | None:
         """The configuration of the run that is here, or None; raises UserError if it cannot be read."""
@@ -79,6 +80,13 @@ class Workdir:
             for partial in (*self.path.glob("*.partial"), *self.images.glob("*.partial")):
                 partial.unlink()
             write_json(self.config, to_dict(config))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def prepare_profile(self) -> None:
+        """Makes the folder that traces go to; a folder with nothing else is not yet a run."""
+        try:
+            self.profile.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._unwritable(error) from error
 

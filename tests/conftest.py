@@ -1,6 +1,8 @@
 """JAX as strict as it can be, eight CPU devices, and every shape in a signature enforced."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 # Also for the processes that tests start.
@@ -9,11 +11,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_DEBUG_KEY_REUSE"] = "true"
-# Most of a test's time is XLA's: what was compiled once, by a test or a process that it started, is not
-# compiled again. The folder is this run's own, so nothing in it is older than the code.
-CACHE = tempfile.TemporaryDirectory()
-os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# Processes that tests start find each other's programs, and nothing in the developer's own cache.
+os.environ["JAXVAE_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxvae-")
+atexit.register(shutil.rmtree, os.environ["JAXVAE_CACHE_DIR"], ignore_errors=True)
 
 import jaxtyping
 
@@ -27,6 +27,10 @@ from jaxvae.config import Config, Eval, Model, Train
 from jaxvae.vae import VAE, build_vae
 
 jax.config.update("jax_default_matmul_precision", "highest")
+# Most of a test's time is XLA's: what one test has compiled the next finds here, not in the processes that
+# they start.
+jax.config.update("jax_compilation_cache_dir", os.environ["JAXVAE_CACHE_DIR"] + "/jax")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Whole runs: continued to the bit, the same on any number of devices."""
 
 import dataclasses
+import importlib.metadata
 import json
 import os
 import time
@@ -14,7 +15,7 @@ import pytest
 from jaxvae.checkpoint import Checkpoints, WriteError
 from jaxvae.config import Config, Optimizer, Train, UserError
 from jaxvae.data import load
-from jaxvae.fit import fit
+from jaxvae.fit import fit, versions
 from jaxvae.lock import Lock
 from jaxvae.loop import steps_per_call
 
@@ -188,3 +189,16 @@ def test_the_wall_time_is_accounted_for(tmp_path, small_config):
     assert abs(goodput["wall_seconds"] - wall) < 0.2 * wall
     assert goodput["lost_to_restarts_seconds"] == 0
     assert goodput["goodput"] == goodput["train_seconds"] / goodput["wall_seconds"]
+
+
+def test_a_clone_that_was_never_installed_can_name_the_versions(monkeypatch):
+    version = importlib.metadata.version
+
+    def as_in_a_clone(name):
+        if name == "jaxvae":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", as_in_a_clone)
+    assert versions()["jaxvae"] is None
+    assert versions()["jax"] == jax.__version__

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.networks import MLP, MLPDecoder, MLPEncoder
+from jaxvae.networks import MLP, ConvDecoder, ConvEncoder, Convolution, MLPDecoder, MLPEncoder
 
 
 def numpy_mlp(mlp, x, activation):
@@ -51,3 +51,29 @@ def test_a_network_of_bfloat16_weights_computes_in_bfloat16_and_returns_float32(
     assert low(x).dtype == jnp.float32
     np.testing.assert_array_equal(low(x), low(x).astype(jnp.bfloat16).astype(jnp.float32))
     np.testing.assert_allclose(low(x), mlp(x), atol=0.05)
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (13, 18, 3), (1, 5, 2)])
+def test_convolutional_networks_take_images_of_any_size(shape):
+    keys = jax.random.split(jax.random.key(0), 4)
+    encoder = ConvEncoder(shape, (4, 6), (8,), 3, "gelu", key=keys[0])
+    bias = jax.random.normal(keys[1], shape)
+    decoder = ConvDecoder(shape, (6, 4), (8,), 3, "gelu", bias, key=keys[2])
+    x = jax.random.normal(keys[3], shape)
+    posterior = encoder(x)
+    assert posterior.mean.shape == posterior.log_scale.shape == (3,)
+    assert decoder(posterior.mean).shape == shape
+    np.testing.assert_array_equal(decoder(jnp.zeros(3)), bias)
+    # Every pixel is seen, and every pixel is drawn.
+    assert np.all(np.asarray(jax.grad(lambda x: jnp.sum(encoder(x).mean ** 2))(x)) != 0)
+    drawn = jax.jacobian(decoder)(posterior.mean)
+    assert np.all(np.any(np.asarray(drawn) != 0, axis=-1))
+
+
+def test_convolutions_start_glorot_uniform_by_what_meets_in_a_pixel():
+    keys = jax.random.split(jax.random.key(1))
+    for doubles, key in zip((False, True), keys, strict=True):
+        kernel = Convolution(32, 64, doubles=doubles, key=key).kernel
+        bound = np.sqrt(6 / (16 * 32 + 4 * 64))
+        assert 0.999 * bound < np.abs(kernel).max() <= bound
+        np.testing.assert_allclose(np.std(kernel), bound / np.sqrt(3), rtol=0.02)

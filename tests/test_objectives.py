@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvae.noise import normal
 from jaxvae.objectives import elbo_terms, importance_weighted_bounds
 
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}
@@ -56,9 +57,7 @@ def test_jitted_elbo_and_gradient_equal_float64_numpy(make_vae, shape, model, ac
     vae = make_vae(shape=shape, **model)
     x = np.random.default_rng(1).integers(0, 2, (batch, *shape)).astype(np.float32)
     keys = jax.random.split(jax.random.key(2), batch)
-    noise = np.asarray(
-        jax.vmap(lambda key: jax.random.normal(jax.random.clone(key), (latent_dim,)))(keys), float
-    )
+    noise = np.asarray(jax.vmap(lambda key: normal(jax.random.clone(key), (latent_dim,)))(keys), float)
 
     @jax.jit
     def value_and_gradient(vae, x):

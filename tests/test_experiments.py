@@ -1,0 +1,23 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks.experiments import MODELS, experiment, matrix_flops, program_flops
+from jaxvae.call import TrainCall
+from jaxvae.state import initial_state
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("shape", [(28, 28, 1), (11, 6, 3)])
+def test_flops_by_formula_are_those_in_the_program(name, shape, monkeypatch):
+    config, images = experiment(name, 4), np.zeros((9, *shape), np.uint8)
+    state = initial_state(config, jnp.full(shape, 0.5))
+    texts = []
+
+    def keep(mapped, devices, *arguments):
+        texts.append(mapped.lower(*arguments).as_text())
+
+    monkeypatch.setattr("jaxvae.call.compile_for", keep)
+    TrainCall(config, images, jax.devices()[:1], state, 3)
+    assert program_flops(texts[0]) == 4 * matrix_flops(config, shape)

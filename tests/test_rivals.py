@@ -1,0 +1,124 @@
+"""Everybody in the benchmark of rivals trains the same model: given the same, they lose the same."""
+
+import functools
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import rivals, tables
+from benchmarks.rival.ours import make_setting
+from benchmarks.rival.setting import RIVALS, Order, Unavailable
+from jaxvae.call import TrainCall
+from jaxvae.config import Config, Model, Optimizer, Train
+from jaxvae.order import indices
+from jaxvae.parallel import replicate
+from jaxvae.state import initial_state
+from jaxvae.step import example_inputs, train_keys
+
+BATCH, GIVEN, OWN = 16, 8, 48
+"""Every rival takes ``GIVEN`` steps on our batches and noise, ``OWN`` on its own, and ``GIVEN`` on ours."""
+MODELS = {
+    "mlp": Model(latent_dim=3, hidden=(24,), activation="relu"),
+    "conv": Model(architecture="conv", channels=(4, 6), hidden=(16,), latent_dim=3, activation="gelu"),
+}
+BLOTS = np.kron(np.random.default_rng(0).integers(0, 2, (2, 4, 4, 1)), np.ones((2, 2, 1)))
+IMAGES = (25 + 205 * BLOTS[np.random.default_rng(1).integers(0, 2, 60)]).astype(np.uint8)
+"""Sixty images of 8 x 8 pixels, each of one of two patterns."""
+
+
+@pytest.fixture(autouse=True)
+def usual_jax():
+    """The libraries do not hold themselves to the strictness of these tests."""
+    with (
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.debug_key_reuse(False),
+    ):
+        yield
+
+
+@functools.cache
+def ours(model):
+    """The setting, the losses of our own training, and the batches and the noise in it, by step.
+
+    Ours is without what the rivals leave out: warm-up, decay and clipping. It begins with pixels that are
+    all as likely as not, so that there is something to learn from the first step.
+    """
+    optimizer = Optimizer(schedule="constant", warmup_steps=0, clip_norm=None)
+    config = Config(model=MODELS[model], optimizer=optimizer, train=Train(batch_size=BATCH, log_every=1))
+    devices, images = jax.devices()[:1], jnp.asarray(IMAGES)
+    state = replicate(initial_state(config, jnp.full(IMAGES.shape[1:], 0.5)), devices)
+    setting = make_setting(config, IMAGES, state.model)
+    call = TrainCall(config, IMAGES, devices, state, 1)
+
+    @jax.jit
+    def inputs(step, rows):
+        x, keys = example_inputs(config.data, train_keys(config), step, jnp.arange(BATCH), rows, images)
+        noise = jax.vmap(lambda key: jax.random.normal(key, (config.model.latent_dim,)))(keys)
+        return x.reshape(BATCH, -1), noise
+
+    losses, given = [], []
+    for step in range(2 * GIVEN + OWN):
+        rows = indices(config.seed, step * BATCH, BATCH, len(IMAGES))
+        given.append(inputs(jnp.int32(step), jnp.asarray(rows)))
+        state, report = call(state, step)
+        losses.append(float(report.totals.loss))
+    x, noise = (np.stack(parts) for parts in zip(*given, strict=True))
+    return setting, np.asarray(losses), x, noise
+
+
+def contender(name, setting):
+    """The rival, or a skipped test where it cannot be."""
+    package = RIVALS[name].package
+    if package is not None:
+        pytest.importorskip(package)
+    try:
+        return RIVALS[name].build(setting)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", RIVALS)
+def test_all_train_the_same_model_in_the_same_way(name, model):
+    setting, losses, x, noise = ours(model)
+    rival = contender(name, setting)
+    # Given the same batches and noise, the same losses, each of weights that the steps before have moved.
+    np.testing.assert_allclose(rival.losses(x[:GIVEN], noise[:GIVEN]), losses[:GIVEN], rtol=1e-5)
+    # On batches and noise of its own, it learns as much in as many steps.
+    for _ in range(OWN // rival.longest_call):
+        rival.train(rival.longest_call)
+    later = rival.losses(x[-GIVEN:], noise[-GIVEN:])
+    assert np.mean(losses[-GIVEN:]) < 0.96 * np.mean(losses[:GIVEN])
+    np.testing.assert_allclose(np.mean(later), np.mean(losses[-GIVEN:]), rtol=1e-2)
+
+
+def test_an_epoch_visits_no_image_twice_and_the_next_in_another_order():
+    setting, *_ = ours("mlp")
+    order = Order(setting)
+    # Calls need not end where epochs do.
+    rows = np.concatenate([order.take(steps) for steps in (1, 2 * setting.epoch - 1)])
+    epochs = rows.reshape(2, -1)
+    for epoch in epochs:
+        assert len(set(epoch)) == setting.epoch * BATCH
+    assert (epochs[0] != epochs[1]).any()
+
+
+@pytest.mark.slow
+def test_the_benchmark_prints_the_ratio_of_speeds():
+    options = "--models mlp --batch-sizes 64 --rivals jax-scan,jax-loop --repeats 3 --seconds 0.1 --json"
+    command = [sys.executable, "-m", "benchmarks.rivals", *options.split()]
+    printed = subprocess.run(command, cwd=tables.ROOT, capture_output=True, text=True, check=True).stdout
+    rows = [json.loads(line) for line in printed.splitlines()]
+    assert [row["rival"] for row in rows] == ["jax-scan", "jax-loop"]
+    for row in rows:
+        assert 0 < row["ratio_min"] <= row["ratio_median"] <= row["ratio_max"]
+        ratio = row["ours_examples_per_second"] / row["examples_per_second"]
+        assert row["ratio_min"] <= ratio * 1.5
+        assert ratio / 1.5 <= row["ratio_max"]
+    assert tables.table(rows, rivals.COLUMNS).count("| jax-") == 2
