@@ -26,9 +26,7 @@ def test_being_killed_and_being_asked_to_stop_at_random_moments(bench):
     assert_none_lost(fault_outside.interrupted(bench, "signals", 4, *numbers), 4)
 
 
-def test_a_damaged_checkpoint(bench, monkeypatch):
-    # What goes on from it compiles by itself, and ends with the same bits all the same.
-    monkeypatch.setenv("JAXVAE_CACHE_DIR", "")
+def test_a_damaged_checkpoint(bench):
     assert_none_lost(fault_outside.damaged(bench, "flip", fault_outside.flip, 16, 1), 16)
     assert_none_lost(fault_outside.damaged(bench, "truncate", fault_outside.truncate, 3, 0), 3)
     assert_none_lost(fault_outside.damaged(bench, "delete", fault_outside.delete, 3, 0), 3)

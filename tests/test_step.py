@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jaxvae.step import batch_loss, compute_copy, example_inputs, make_train_ste
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
 MEAN = (IMAGES.mean(0) / 255).astype(np.float32)
 ROWS = np.random.default_rng(1).integers(0, 50, (12, 16)).astype(np.int32)
+inputs_of = jax.jit(example_inputs, static_argnums=0)
 
 
 def make_config(**sections):
@@ -24,14 +26,20 @@ def make_config(**sections):
     return Config(**{**base, **sections})
 
 
+@functools.cache
+def compiled_steps(config, count):
+    """Compiles once for each number of steps."""
+    mapped = (False, True, True, False, False, False)
+    devices = jax.devices()[:count]
+    return map_over_devices(make_train_steps(config, AXIS), devices, mapped=mapped, donate=(0,))
+
+
 def run(config, count=1, calls=((0, 12),), images=IMAGES):
     """Trains on ``count`` devices in calls of the given steps; returns the state and every report."""
     devices = jax.devices()[:count]
     state = replicate(initial_state(config, jnp.asarray(MEAN)), devices)
     keys, images = replicate((train_keys(config), images), devices)
-    mapped = (False, True, True, False, False, False)
-    train_steps = map_over_devices(make_train_steps(config, AXIS), devices, mapped=mapped, donate=(0,))
-    reports = []
+    train_steps, reports = compiled_steps(config, count), []
     for first, last in calls:
         rows = split_batch(ROWS[first:last], count)
         state, report = train_steps(state, rows, np.zeros(count, bool), np.int32(first), keys, images)
@@ -69,10 +77,10 @@ def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():
     config = make_config(optimizer=Optimizer(learning_rate=0.01, warmup_steps=0, epsilon=1.0, clip_norm=None))
     state = initial_state(config, jnp.asarray(MEAN))
     positions = jnp.arange(16)
-    x, keys = example_inputs(
+    x, keys = inputs_of(
         config.data, train_keys(config), state.step, positions, jnp.asarray(ROWS[0]), jnp.asarray(IMAGES)
     )
-    grads = jax.grad(lambda m: batch_loss(m, x, keys, jnp.float32(1), "float32")[0])(state.model)
+    grads = jax.jit(jax.grad(lambda m: batch_loss(m, x, keys, jnp.float32(1), "float32")[0]))(state.model)
     after, _ = run(config, calls=[(0, 1)])
     expected = jax.tree.map(lambda w, g: w - 0.01 * g / (jnp.abs(g) + 1.0), state.model, grads)
     for ours, wanted in zip(jax.tree.leaves(after.model), jax.tree.leaves(expected), strict=True):
@@ -103,13 +111,13 @@ def test_a_shard_sees_the_same_examples_and_noise_as_the_whole_batch(binarizatio
         train_keys(make_config(data=Data(binarization=binarization))),
     )
     images, rows, step = jnp.asarray(IMAGES), jnp.asarray(ROWS[0]), jnp.int32(5)
-    x, noise = example_inputs(data, keys, step, jnp.arange(16), rows, images)
+    x, noise = inputs_of(data, keys, step, jnp.arange(16), rows, images)
     noise = jax.random.key_data(noise)
     for count in (2, 4, 8):
         local = 16 // count
         for device in range(count):
             part = slice(device * local, (device + 1) * local)
-            xs, ns = example_inputs(data, keys, step, jnp.arange(16)[part], rows[part], images)
+            xs, ns = inputs_of(data, keys, step, jnp.arange(16)[part], rows[part], images)
             np.testing.assert_array_equal(xs, x[part])
             np.testing.assert_array_equal(jax.random.key_data(ns), noise[part])
 
@@ -119,13 +127,13 @@ def test_dynamic_binarisation_changes_with_the_step_and_static_does_not():
     for data, changes in ((Data(binarization="dynamic"), True), (Data(binarization="static"), False)):
         keys = train_keys(make_config(data=data))
         first, second = (
-            example_inputs(data, keys, jnp.int32(step), jnp.arange(16), rows, images) for step in (1, 2)
+            inputs_of(data, keys, jnp.int32(step), jnp.arange(16), rows, images) for step in (1, 2)
         )
         assert np.any(first[0] != second[0]) == changes
         assert np.any(jax.random.key_data(first[1]) != jax.random.key_data(second[1]))
         # A static draw belongs to the image, wherever in a batch it stands.
         if not changes:
-            moved = example_inputs(data, keys, jnp.int32(1), jnp.arange(16) + 3, rows, images)
+            moved = inputs_of(data, keys, jnp.int32(1), jnp.arange(16) + 3, rows, images)
             np.testing.assert_array_equal(moved[0], first[0])
 
 
@@ -187,6 +195,9 @@ def bad_step(monkeypatch):
         return jnp.where(step == 5, jnp.nan, x), noise
 
     monkeypatch.setattr("jaxvae.step.example_inputs", inputs)
+    compiled_steps.cache_clear()
+    yield
+    compiled_steps.cache_clear()
 
 
 def test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on(bad_step):
@@ -208,7 +219,7 @@ def test_a_step_that_is_skipped_changes_nothing_but_the_count(bad_step):
     )
     assert int(after.step) == 6
     assert (float(after.totals.steps), float(after.totals.skipped)) == (5, 1)
-    whole, _ = run(config, count)
+    whole, _ = run(config, count, calls=[(0, 4), (4, 8), (8, 12)])
     assert (float(whole.totals.steps), float(whole.totals.skipped)) == (11, 1)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(whole))
 
