@@ -15,6 +15,7 @@ from benchmarks.rival.ours import make_setting
 from benchmarks.rival.setting import RIVALS, Order, Unavailable
 from jaxvae.call import TrainCall
 from jaxvae.config import Config, Model, Optimizer, Train
+from jaxvae.noise import normal
 from jaxvae.order import indices
 from jaxvae.parallel import replicate
 from jaxvae.state import initial_state
@@ -59,7 +60,7 @@ def ours(model):
     @jax.jit
     def inputs(step, rows):
         x, keys = example_inputs(config.data, train_keys(config), step, jnp.arange(BATCH), rows, images)
-        noise = jax.vmap(lambda key: jax.random.normal(key, (config.model.latent_dim,)))(keys)
+        noise = jax.vmap(lambda key: normal(key, (config.model.latent_dim,)))(keys)
         return x.reshape(BATCH, -1), noise
 
     losses, given = [], []
