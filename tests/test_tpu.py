@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -143,15 +144,27 @@ def test_a_step_is_the_loops_body_and_reads_only_the_rows_that_it_takes():
         hlo.parse(PROGRAM.replace("  %start", "  %w = s32[] while(%p2), body=%body\n  %start")).loop()
 
 
+def test_a_matrix_product_is_no_convolution_whatever_window_it_is_given():
+    windows = (
+        "",
+        ", window={size=1x1}",
+        ", window={size=4x4 stride=2x2}",
+        ", window={size=14x14x32 pad=1_1x1_1}",
+    )
+    lines = [f"  %c{n} = f32[8,8]{{1,0}} convolution(%a, %b){w}, dim_labels=x" for n, w in enumerate(windows)]
+    program = hlo.parse("\n".join(["ENTRY %main () -> f32[8,8] {", *lines, "}"]))
+    assert [convolution.name for convolution in hlo.convolutions(program)] == ["c2", "c3"]
+
+
 def test_what_is_lowered_from_shapes_is_what_the_trainer_compiles():
     model, data = Model(latent_dim=3, hidden=()), Data(binarization="threshold")
     config = Config(data=data, model=model, train=Train(batch_size=16))
     images = np.zeros((50, *IMAGE), np.uint8)
     devices = jax.devices()[:2]
     state = replicate(initial_state(config, jnp.zeros(IMAGE)), devices)
-    call = TrainCall(config, images, devices, state, 5)
+    compiled: Any = TrainCall(config, images, devices, state, 5)._run
     text = tpu_compiler.lower(config, images.shape, devices, 5).compile().as_text()
-    assert instructions(text) == instructions(call._run.as_text())
+    assert instructions(text) == instructions(compiled.as_text())
     found = tpu.read_program(text)
     assert found["all_reduce_bytes"] == 4 * (weights(config, IMAGE) + SCALARS)
     assert found["donated_arrays"] == len(jax.tree.leaves(state))
