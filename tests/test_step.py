@@ -8,7 +8,7 @@ import pytest
 from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
 from jaxvae.parallel import AXIS, map_over_devices, replicate, split_batch
 from jaxvae.state import initial_state
-from jaxvae.step import batch_loss, compute_copy, example_inputs, make_train_steps, train_keys
+from jaxvae.step import as_rows, batch_loss, compute_copy, example_inputs, make_train_steps, train_keys
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
 MEAN = (IMAGES.mean(0) / 255).astype(np.float32)
@@ -65,11 +65,15 @@ def test_the_cut_into_calls_does_not_matter():
     assert int(whole.step) == 12
 
 
+def inputs_of(data, keys, step, positions, indices, images):
+    return example_inputs(data, keys, step, positions, indices, as_rows(images), images.shape[1:])
+
+
 def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():
     config = make_config(optimizer=Optimizer(learning_rate=0.01, warmup_steps=0, epsilon=1.0, clip_norm=None))
     state = initial_state(config, jnp.asarray(MEAN))
     positions = jnp.arange(16)
-    x, keys = example_inputs(
+    x, keys = inputs_of(
         config.data, train_keys(config), state.step, positions, jnp.asarray(ROWS[0]), jnp.asarray(IMAGES)
     )
     grads = jax.grad(lambda m: batch_loss(m, x, keys, jnp.float32(1), "float32")[0])(state.model)
@@ -103,13 +107,13 @@ def test_a_shard_sees_the_same_examples_and_noise_as_the_whole_batch(binarizatio
         train_keys(make_config(data=Data(binarization=binarization))),
     )
     images, rows, step = jnp.asarray(IMAGES), jnp.asarray(ROWS[0]), jnp.int32(5)
-    x, noise = example_inputs(data, keys, step, jnp.arange(16), rows, images)
+    x, noise = inputs_of(data, keys, step, jnp.arange(16), rows, images)
     noise = jax.random.key_data(noise)
     for count in (2, 4, 8):
         local = 16 // count
         for device in range(count):
             part = slice(device * local, (device + 1) * local)
-            xs, ns = example_inputs(data, keys, step, jnp.arange(16)[part], rows[part], images)
+            xs, ns = inputs_of(data, keys, step, jnp.arange(16)[part], rows[part], images)
             np.testing.assert_array_equal(xs, x[part])
             np.testing.assert_array_equal(jax.random.key_data(ns), noise[part])
 
@@ -119,13 +123,13 @@ def test_dynamic_binarisation_changes_with_the_step_and_static_does_not():
     for data, changes in ((Data(binarization="dynamic"), True), (Data(binarization="static"), False)):
         keys = train_keys(make_config(data=data))
         first, second = (
-            example_inputs(data, keys, jnp.int32(step), jnp.arange(16), rows, images) for step in (1, 2)
+            inputs_of(data, keys, jnp.int32(step), jnp.arange(16), rows, images) for step in (1, 2)
         )
         assert np.any(first[0] != second[0]) == changes
         assert np.any(jax.random.key_data(first[1]) != jax.random.key_data(second[1]))
         # A static draw belongs to the image, wherever in a batch it stands.
         if not changes:
-            moved = example_inputs(data, keys, jnp.int32(1), jnp.arange(16) + 3, rows, images)
+            moved = inputs_of(data, keys, jnp.int32(1), jnp.arange(16) + 3, rows, images)
             np.testing.assert_array_equal(moved[0], first[0])
 
 
@@ -182,8 +186,8 @@ def bad_step(monkeypatch):
     """Makes the data of step 5 not a number."""
     good = example_inputs
 
-    def inputs(data, keys, step, positions, indices, images):
-        x, noise = good(data, keys, step, positions, indices, images)
+    def inputs(data, keys, step, positions, indices, pixels, shape):
+        x, noise = good(data, keys, step, positions, indices, pixels, shape)
         return jnp.where(step == 5, jnp.nan, x), noise
 
     monkeypatch.setattr("jaxvae.step.example_inputs", inputs)
