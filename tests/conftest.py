@@ -12,8 +12,9 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_DEBUG_KEY_REUSE"] = "true"
 # Processes that tests start find each other's programs, and nothing in the developer's own cache.
-os.environ["JAXVAE_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxvae-")
-atexit.register(shutil.rmtree, os.environ["JAXVAE_CACHE_DIR"], ignore_errors=True)
+CACHES = tempfile.mkdtemp(prefix="jaxvae-")
+atexit.register(shutil.rmtree, CACHES, ignore_errors=True)
+os.environ["JAXVAE_CACHE_DIR"] = f"{CACHES}/started"
 
 import jaxtyping
 
@@ -27,6 +28,9 @@ from jaxvae.config import Config, Eval, Model, Train
 from jaxvae.vae import VAE, build_vae
 
 jax.config.update("jax_default_matmul_precision", "highest")
+# And a test finds what earlier ones have compiled, which takes most of their time.
+jax.config.update("jax_compilation_cache_dir", f"{CACHES}/here")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture

@@ -38,6 +38,17 @@ FLAGS = (
 ).split()
 
 
+@pytest.fixture(autouse=True)
+def no_cache_of_jax():
+    """JAX is told nothing about its own cache."""
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+    compilation_cache.reset_cache()
+
+
 def train(run, cache):
     """The command in a process of its own; what it compiled, by name."""
     done = subprocess.run(

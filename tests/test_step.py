@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jaxvae.step import as_rows, batch_loss, compute_copy, example_inputs, make_
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
 MEAN = (IMAGES.mean(0) / 255).astype(np.float32)
 ROWS = np.random.default_rng(1).integers(0, 50, (12, 16)).astype(np.int32)
+inputs_of = jax.jit(example_inputs, static_argnums=0)
 
 
 def make_config(**sections):
@@ -24,14 +26,20 @@ def make_config(**sections):
     return Config(**{**base, **sections})
 
 
+@functools.cache
+def compiled_steps(config, count):
+    """Compiles once for each number of steps."""
+    mapped = (False, True, True, False, False, False)
+    devices = jax.devices()[:count]
+    return map_over_devices(make_train_steps(config, AXIS), devices, mapped=mapped, donate=(0,))
+
+
 def run(config, count=1, calls=((0, 12),), images=IMAGES):
     """Trains on ``count`` devices in calls of the given steps; returns the state and every report."""
     devices = jax.devices()[:count]
     state = replicate(initial_state(config, jnp.asarray(MEAN)), devices)
     keys, images = replicate((train_keys(config), images), devices)
-    mapped = (False, True, True, False, False, False)
-    train_steps = map_over_devices(make_train_steps(config, AXIS), devices, mapped=mapped, donate=(0,))
-    reports = []
+    train_steps, reports = compiled_steps(config, count), []
     for first, last in calls:
         rows = split_batch(ROWS[first:last], count)
         state, report = train_steps(state, rows, np.zeros(count, bool), np.int32(first), keys, images)
@@ -76,7 +84,7 @@ def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():
     x, keys = inputs_of(
         config.data, train_keys(config), state.step, positions, jnp.asarray(ROWS[0]), jnp.asarray(IMAGES)
     )
-    grads = jax.grad(lambda m: batch_loss(m, x, keys, jnp.float32(1), "float32")[0])(state.model)
+    grads = jax.jit(jax.grad(lambda m: batch_loss(m, x, keys, jnp.float32(1), "float32")[0]))(state.model)
     after, _ = run(config, calls=[(0, 1)])
     expected = jax.tree.map(lambda w, g: w - 0.01 * g / (jnp.abs(g) + 1.0), state.model, grads)
     for ours, wanted in zip(jax.tree.leaves(after.model), jax.tree.leaves(expected), strict=True):
@@ -191,6 +199,9 @@ def bad_step(monkeypatch):
         return jnp.where(step == 5, jnp.nan, x), noise
 
     monkeypatch.setattr("jaxvae.step.example_inputs", inputs)
+    compiled_steps.cache_clear()
+    yield
+    compiled_steps.cache_clear()
 
 
 def test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on(bad_step):
@@ -212,7 +223,7 @@ def test_a_step_that_is_skipped_changes_nothing_but_the_count(bad_step):
     )
     assert int(after.step) == 6
     assert (float(after.totals.steps), float(after.totals.skipped)) == (5, 1)
-    whole, _ = run(config, count)
+    whole, _ = run(config, count, calls=[(0, 4), (4, 8), (8, 12)])
     assert (float(whole.totals.steps), float(whole.totals.skipped)) == (11, 1)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(whole))
 
