@@ -41,7 +41,7 @@ FLAGS = (
 @pytest.fixture(autouse=True)
 def no_cache_of_jax():
     """JAX is told nothing about its own cache."""
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update("jax_compilation_cache_dir", None)
     compilation_cache.reset_cache()
     yield

@@ -14,7 +14,6 @@ from jaxvae.step import as_rows, batch_loss, compute_copy, example_inputs, make_
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
 MEAN = (IMAGES.mean(0) / 255).astype(np.float32)
 ROWS = np.random.default_rng(1).integers(0, 50, (12, 16)).astype(np.int32)
-inputs_of = jax.jit(example_inputs, static_argnums=0)
 
 
 def make_config(**sections):
@@ -73,6 +72,7 @@ def test_the_cut_into_calls_does_not_matter():
     assert int(whole.step) == 12
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def inputs_of(data, keys, step, positions, indices, images):
     return example_inputs(data, keys, step, positions, indices, as_rows(images), images.shape[1:])
 
