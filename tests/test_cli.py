@@ -109,7 +109,9 @@ def check_summary(summary, last_line):
     assert summary["device"] == {"platform": "cpu", "kind": "cpu", "count": 1}
 
 
-def test_the_shipped_experiment_runs_from_the_command_line_and_leaves_what_it_promises(tmp_path):
+def test_the_shipped_experiment_runs_from_the_command_line_and_leaves_what_it_promises(
+    tmp_path, monkeypatch, capsys
+):
     done = train("--config", "mnist", *SHORT, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "runs" / "mnist"
@@ -130,7 +132,8 @@ def test_the_shipped_experiment_runs_from_the_command_line_and_leaves_what_it_pr
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     other = train("--config", "mnist", *SHORT, "--seed", 3, "--model.activation", "tanh", cwd=tmp_path)
     assert_refused(other, "seed: 0 there, 3 here", "model.activation: ", " there, tanh here", "--workdir")
-    shorter = train("--config", "mnist", *SHORT, "--train.steps", 20, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    shorter = run_here("--config", "mnist", *SHORT, "--train.steps", 20, capsys=capsys)
     assert_refused(shorter, "already at step 40", "--train.steps 20", "use 40 or more")
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 

@@ -1,18 +1,17 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks.experiments import MODELS, experiment, matrix_flops, program_flops
 from jaxvae.call import TrainCall
-from jaxvae.state import initial_state
+from jaxvae.state import state_shapes
 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("shape", [(28, 28, 1), (11, 6, 3)])
 def test_flops_by_formula_are_those_in_the_program(name, shape):
     config, images = experiment(name, 4), np.zeros((9, *shape), np.uint8)
-    state = initial_state(config, jnp.full(shape, 0.5))
+    state = state_shapes(config, shape)
     texts = []
 
     def keep(mapped, devices, *arguments):

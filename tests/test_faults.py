@@ -1,6 +1,7 @@
 """A short draw of every fault that ``benchmarks.faults`` makes by the hundred."""
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,7 +14,15 @@ def bench(tmp_path_factory):
     made = Bench(tmp_path_factory.mktemp("faults"), [*FLAGS, "--train.steps", "600"])
     # First a process that nobody kills compiles what the others then take from the cache.
     assert made.half_done
+    assert made.reference
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_processes(bench):
+    """What comes of two processes, which take their time beside the other tests."""
+    with ThreadPoolExecutor() as beside:
+        yield beside.submit(fault_inside.several, Bench(bench.folder, bench.flags), 2, steps=300)
 
 
 def assert_none_lost(outcome, trials):
@@ -49,5 +58,5 @@ def test_other_devices_in_mid_run(bench):
     assert_none_lost(fault_inside.crossed(bench, (1, 4), precision="bfloat16"), 2)
 
 
-def test_two_processes_of_which_one_is_killed(bench):
-    assert_none_lost(fault_inside.several(bench, 2, steps=300), 1)
+def test_two_processes_of_which_one_is_killed(two_processes):
+    assert_none_lost(two_processes.result(), 1)
