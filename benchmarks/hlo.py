@@ -159,9 +159,13 @@ def all_reduces(instructions: Sequence[Instruction]) -> tuple[int, int]:
 
 
 def convolutions(program: Program) -> list[Instruction]:
-    """The convolutions over an image; a TPU's matrix products are convolutions without a window."""
+    """The convolutions over an image: those whose window is wider than one pixel.
+
+    A TPU's matrix products are convolutions too, without a window or with one of 1 x 1.
+    """
     found = [i for i in program.everything() if i.opcode == "convolution"]
-    return [i for i in found if i.attribute(r"window=\{size=(\d+x\d+)")]
+    windows = [i.attribute(r"window=\{size=([\dx]+)") or "" for i in found]
+    return [i for i, window in zip(found, windows, strict=True) if set(window.split("x")) - {"", "1"}]
 
 
 def memory_bytes(program: Program, name: str) -> int:

@@ -11,17 +11,14 @@ same noise, and finds the same losses.
 
 Each contender has a process of its own, and they take turns, so that in every round each trains for a moment
 beside each other on the same machine; a ratio is of one round, and its median, least and greatest are over
-the rounds.
+the rounds. It needs a machine that nobody else uses, and says so if it had none (``benchmarks.rival.quiet``).
 """
 
 import argparse
 import dataclasses
 import importlib.util
-import json
-import os
 import pickle
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -30,6 +27,8 @@ from typing import Any
 
 from benchmarks import tables
 from benchmarks.experiments import MODELS, experiment
+from benchmarks.rival import quiet
+from benchmarks.rival.process import Lost, Turn, Worker
 from benchmarks.rival.setting import RIVALS
 from benchmarks.tables import Column, Row
 
@@ -52,62 +51,6 @@ COLUMNS = (
     Column("rival, images/s", _rate("examples_per_second")),
     Column("ours, images/s", _rate("ours_examples_per_second")),
 )
-
-
-class Lost(Exception):
-    """Why a contender does not take part, or no longer."""
-
-
-class Worker:
-    """A contender in its own process (``benchmarks.rival.worker``)."""
-
-    def __init__(self, name: str, setting: Path, seconds: float):
-        self.name = name
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        # Several JAX processes share a GPU here: none may take its memory for itself.
-        environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.rival.worker", name, str(setting), str(seconds)],
-            cwd=tables.ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-        )
-        try:
-            self.facts = self._answer()
-            """What it says of itself when it is ready."""
-        except Lost:
-            self.close()
-            raise
-
-    def turn(self) -> float:
-        """Steps a second of one turn."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        answer = self._answer()
-        return answer["steps"] / answer["seconds"]
-
-    def close(self) -> None:
-        """Ends the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._log.close()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._log.seek(0)
-            said = self._log.read().decode(errors="replace").strip().splitlines()
-            raise Lost(f"{self.name} failed: " + "\n".join(said[-15:]))
-        answer = json.loads(line)
-        if "unavailable" in answer:
-            raise Lost(f"{self.name}: {answer['unavailable']}")
-        return answer
 
 
 def say(text: str) -> None:
@@ -149,14 +92,28 @@ def start(options: argparse.Namespace, model: str, batch_size: int, folder: Path
     return workers
 
 
-def rounds(workers: list[Worker], repeats: int) -> dict[str, list[float]]:
-    """Steps a second of each contender in every round."""
-    rates: dict[str, list[float]] = {worker.name: [] for worker in workers}
+def rounds(workers: list[Worker], repeats: int) -> dict[str, list[Turn]]:
+    """Each contender's turn in every round."""
+    turns: dict[str, list[Turn]] = {worker.name: [] for worker in workers}
     for number in range(repeats):
         # Back and forth, so that a machine that grows slower favours nobody.
         for worker in workers if number % 2 == 0 else workers[::-1]:
-            rates[worker.name].append(worker.turn())
-    return rates
+            turns[worker.name].append(worker.turn())
+    return turns
+
+
+def compared(ours: Sequence[Turn], theirs: Sequence[Turn], batch_size: int) -> Row:
+    """The numbers of a row, of which each ratio is of one round."""
+    ratios = [one.rate / other.rate for one, other in zip(ours, theirs, strict=True)]
+    return {
+        "ratio_median": statistics.median(ratios),
+        "ratio_min": min(ratios),
+        "ratio_max": max(ratios),
+        "examples_per_second": batch_size * statistics.median(turn.rate for turn in theirs),
+        "ours_examples_per_second": batch_size * statistics.median(turn.rate for turn in ours),
+        "rounds": len(ratios),
+        "others_share_of_cpus": max(turn.others for turn in (*ours, *theirs)),
+    }
 
 
 def measure(options: argparse.Namespace, model: str, batch_size: int) -> list[Row]:
@@ -164,26 +121,20 @@ def measure(options: argparse.Namespace, model: str, batch_size: int) -> list[Ro
     with tempfile.TemporaryDirectory() as folder:
         workers = start(options, model, batch_size, Path(folder))
         try:
-            rates = rounds(workers, options.repeats)
+            turns = rounds(workers, options.repeats)
         finally:
             for worker in workers:
                 worker.close()
     rows = []
     packages = [name for name in PACKAGES if importlib.util.find_spec(name) is not None]
     for worker in workers[1:]:
-        ratios = [ours / theirs for ours, theirs in zip(rates["ours"], rates[worker.name], strict=True)]
         rows.append(
             {
                 "rival": worker.name,
                 "model": model,
                 "batch_size": batch_size,
                 "precision": options.precision,
-                "ratio_median": statistics.median(ratios),
-                "ratio_min": min(ratios),
-                "ratio_max": max(ratios),
-                "examples_per_second": batch_size * statistics.median(rates[worker.name]),
-                "ours_examples_per_second": batch_size * statistics.median(rates["ours"]),
-                "rounds": options.repeats,
+                **compared(turns["ours"], turns[worker.name], batch_size),
                 "first_seconds": worker.facts["first_seconds"],
                 "ours_first_seconds": workers[0].facts["first_seconds"],
                 **tables.provenance(workers[0].facts["device"], *packages),
@@ -211,6 +162,9 @@ def main() -> None:
     for model in options.models:
         for batch_size in options.batch_sizes:
             rows += measure(options, model, batch_size)
+    share = max((row["others_share_of_cpus"] for row in rows), default=0)
+    if share > quiet.LIMIT:
+        say(f"Other programs had up to {share:.0%} of the CPUs meanwhile: do not trust these ratios.")
     tables.emit(rows, COLUMNS, options.json)
 
 

@@ -236,11 +236,16 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures and prints; JSON as soon as a sweep is measured."""
     options = arguments()
+    if options.json:
+        for row in measure(options):
+            emit([row], COLUMNS, as_json=True)
+            sys.stdout.flush()
+        return
     rows = list(measure(options))
-    emit(rows, COLUMNS, options.json)
-    if not options.json and any(row["simulated"] for row in rows):
+    emit(rows, COLUMNS, as_json=False)
+    if any(row["simulated"] for row in rows):
         print("\nSimulated devices share the same cores: efficiency is what is left of one device's speed.")
 
 

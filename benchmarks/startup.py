@@ -25,7 +25,11 @@ MODELS = {
 }
 """784-400-20-400-784 with ReLU, and the model of configs/mnist.py, as flags to that."""
 STARTS = ("cold", "warm", "continued")
-FLAGS = "--train.log_every 1 --train.eval_every 4 --train.checkpoint_every 4 --eval.importance_samples 1"
+FLAGS = (
+    "--train.log_every 1 --train.eval_every 4 --train.checkpoint_every 4 --eval.importance_samples 1 "
+    "--optimizer.schedule constant"
+)
+"""A constant learning rate: with another number of steps the program is the same."""
 IMPORTS = "import gc, jaxvae.cli; gc.disable(); import jaxvae.hosts, jaxvae.fit, time; print(time.time())"
 """What ``train.py`` imports, as it does, and when that was done."""
 COLUMNS = (

@@ -7,6 +7,11 @@ the compiled program is read: the memory it takes, what its loop over steps read
 sums over chips. From these follow the seconds that a step takes at the very least, on the chip's stated
 rates (``benchmarks/chips.py``); no program that is compiled like this one can be faster.
 
+XLA's own count of bytes (``bytes_accessed``) is given too, but no bound follows from it: it holds what
+never leaves the chip, and what is done once a call. Nor is the bound a forecast: work outside the matrix
+units is not in it, and for models this small that is most. XLA's estimate in cycles is nearer, and
+unverified.
+
 On a machine with TPUs the same command, without --topology, does this for the chips that are there, and
 measures the trainer's step beside the bound.
 """

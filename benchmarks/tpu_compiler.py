@@ -30,7 +30,7 @@ def prepare() -> None:
     Raises SystemExit, saying what to install, if libtpu is not there.
     """
     if importlib.util.find_spec("libtpu") is None:
-        raise SystemExit("The TPU compiler is not installed: run  pip install -e '.[tpu-compiler]'")
+        raise SystemExit("The TPU compiler is not installed: run  pip install -e '.[tpu]'")
     os.environ |= {
         "JAX_PLATFORMS": "cpu",
         "TPU_SKIP_MDS_QUERY": "1",

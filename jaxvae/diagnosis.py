@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from jaxvae.config import Config
 from jaxvae.objectives import elbo_terms
 from jaxvae.state import TrainState
-from jaxvae.step import batch_loss, compute_copy, example_inputs, rate_weight, train_keys
+from jaxvae.step import as_rows, batch_loss, compute_copy, example_inputs, rate_weight, train_keys
 from jaxvae.vae import VAE
 
 
@@ -39,7 +39,8 @@ def diagnose(
 ) -> Diagnosis:
     """Computes the step that ``state`` is at, on one device, without taking it."""
     keys, positions = train_keys(config), jnp.arange(len(indices))
-    x, noise = example_inputs(config.data, keys, state.step, positions, indices, images)
+    pixels, shape = as_rows(images), images.shape[1:]
+    x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
     low = compute_copy(state.model, config.train.precision)
     terms = jax.vmap(elbo_terms, in_axes=(None, 0, 0))(low, x, noise)
     log_scale = jax.vmap(low.encode)(x).log_scale

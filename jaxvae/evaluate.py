@@ -103,7 +103,8 @@ class Evaluator:
     def pictures(self, model: VAE) -> tuple[Array, Array]:
         """Starts drawing ``grid^2`` samples, and ``grid * (grid // 2)`` pairs of a test image and its
         reconstruction, side by side."""
-        return self._draw(model, self._images, self._keys)
+        # Before JAX 0.8 what training returns is on the devices in a way that only pmap takes as it is.
+        return self._draw(replicate(model, self._devices), self._images, self._keys)
 
     def _standard_error(self, values: Float[np.ndarray, " example"]) -> float:
         return values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan

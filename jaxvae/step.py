@@ -1,6 +1,6 @@
 """What does one training step compute?
 
-``train_step`` is a pure function of (state, keys, indices, images). ``train_steps`` runs many of them
+``train_step`` is a pure function of (state, keys, indices, pixels). ``train_steps`` runs many of them
 in one compiled call.
 """
 
@@ -49,27 +49,37 @@ def train_keys(config: Config) -> TrainKeys:
     return TrainKeys(stream(config.seed, Stream.POSTERIOR), stream(config.seed, binarization))
 
 
+def as_rows(images: UInt8[Array, "example height width channel"]) -> UInt8[Array, "example pixel"]:
+    """Each image's pixels as one row, from which batches are gathered.
+
+    Done once a call, not in every step: a TPU keeps images and rows in different layouts, and would copy the
+    whole training set. A CPU's loops want the one long axis too.
+    """
+    return images.reshape(len(images), -1)
+
+
 def example_inputs(
     data: Data,
     keys: TrainKeys,
     step: Int[Array, ""],
     positions: Int[Array, " batch"],
     indices: Int[Array, " batch"],
-    images: UInt8[Array, "example height width channel"],
+    pixels: UInt8[Array, "example pixel"],
+    shape: tuple[int, ...],
 ) -> tuple[Float[Array, "batch height width channel"], Key[Array, " batch"]]:
     """The images of a (part of a) batch as the model sees them, and each one's noise key.
 
-    ``positions`` are the examples' indices in the global batch, ``indices`` in the training set. Noise
-    is a function of (seed, step, position), so it does not depend on how devices share the batch; a
-    static binarisation is a function of (seed, index).
+    ``pixels`` are the training images, each of ``shape``, as rows (``as_rows``). ``positions`` are the
+    examples' indices in the global batch, ``indices`` in the training set. Noise is a function of (seed,
+    step, position), so it does not depend on how devices share the batch; a static binarisation is a
+    function of (seed, index).
     """
     if data.binarization == "static":
         binarization = fold_in_each(keys.binarization, indices)
     else:
         binarization = fold_in_each(jax.random.fold_in(keys.binarization, step), positions)
-    # Rows of pixels are gathered, not images: a CPU's loops want one long axis.
-    pixels = images.reshape(len(images), -1)[indices].reshape(-1, *images.shape[1:])
-    x = jax.vmap(preprocess, in_axes=(0, 0, None))(pixels, binarization, data.binarization)
+    images = pixels[indices].reshape(-1, *shape)
+    x = jax.vmap(preprocess, in_axes=(0, 0, None))(images, binarization, data.binarization)
     return x, fold_in_each(jax.random.fold_in(keys.posterior, step), positions)
 
 
@@ -101,8 +111,8 @@ def batch_loss(
 
 
 def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[TrainState, Bool[Array, ""]]]:
-    """Builds ``train_step(state, indices, keys, images) -> (state, finite)`` for one device's share of a
-    batch.
+    """Builds ``train_step(state, indices, keys, pixels, shape) -> (state, finite)`` for one device's share
+    of a batch.
 
     To be run under a mapped axis ``axis_name``: gradients and metrics are averaged over it, so every
     device ends with the same state. The gradient is that of the mean over the global batch. ``finite``
@@ -112,11 +122,11 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
     optimizer = build_optimizer(config.optimizer, config.train.steps)
     decay = config.optimizer.ema_decay
 
-    def train_step(state, indices, keys, images):
+    def train_step(state, indices, keys, pixels, shape):
         local = indices.shape[0]
         positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local)
         with jax.named_scope("inputs"):
-            x, noise = example_inputs(config.data, keys, state.step, positions, indices, images)
+            x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
         beta = rate_weight(config.objective, state.step)
         gradient = jax.value_and_grad(batch_loss, has_aux=True)
 
@@ -181,12 +191,13 @@ def make_train_steps(config: Config, axis_name: str) -> Callable[..., tuple[Trai
         keys: TrainKeys,
         images: UInt8[Array, "example height width channel"],
     ) -> tuple[TrainState, Report]:
+        pixels = as_rows(images)
         fresh = first % config.train.log_every == 0
         totals = jax.tree.map(lambda total: jnp.where(fresh, 0.0, total), state.totals)
 
         def take(carry, row):
             before, failed = carry
-            after, finite = train_step(before, row, keys, images)
+            after, finite = train_step(before, row, keys, pixels, images.shape[1:])
             return (after, jnp.where(finite | (failed >= 0), failed, before.step)), None
 
         started = eqx.tree_at(lambda s: s.totals, state, totals)

@@ -36,7 +36,7 @@ def run_here(*arguments, capsys):
     try:
         code = main(ROOT / "configs", [str(argument) for argument in arguments])
     except SystemExit as ended:
-        code = ended.code
+        code = ended.code if isinstance(ended.code, int) else 1
     said = capsys.readouterr()
     return subprocess.CompletedProcess(arguments, code, said.out, said.err)
 

@@ -19,7 +19,7 @@ from jaxvae.noise import normal
 from jaxvae.order import indices
 from jaxvae.parallel import replicate
 from jaxvae.state import initial_state
-from jaxvae.step import example_inputs, train_keys
+from jaxvae.step import as_rows, example_inputs, train_keys
 
 BATCH, GIVEN, OWN = 16, 8, 48
 """Every rival takes ``GIVEN`` steps on our batches and noise, ``OWN`` on its own, and ``GIVEN`` on ours."""
@@ -59,7 +59,9 @@ def ours(model):
 
     @jax.jit
     def inputs(step, rows):
-        x, keys = example_inputs(config.data, train_keys(config), step, jnp.arange(BATCH), rows, images)
+        x, keys = example_inputs(
+            config.data, train_keys(config), step, jnp.arange(BATCH), rows, as_rows(images), images.shape[1:]
+        )
         noise = jax.vmap(lambda key: normal(key, (config.model.latent_dim,)))(keys)
         return x.reshape(BATCH, -1), noise
 

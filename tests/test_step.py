@@ -9,12 +9,11 @@ import pytest
 from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
 from jaxvae.parallel import AXIS, map_over_devices, replicate, split_batch
 from jaxvae.state import initial_state
-from jaxvae.step import batch_loss, compute_copy, example_inputs, make_train_steps, train_keys
+from jaxvae.step import as_rows, batch_loss, compute_copy, example_inputs, make_train_steps, train_keys
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
 MEAN = (IMAGES.mean(0) / 255).astype(np.float32)
 ROWS = np.random.default_rng(1).integers(0, 50, (12, 16)).astype(np.int32)
-inputs_of = jax.jit(example_inputs, static_argnums=0)
 
 
 def make_config(**sections):
@@ -71,6 +70,11 @@ def test_the_cut_into_calls_does_not_matter():
     assert_same_bits(whole, parts)
     assert_same_bits(reports[-1], part_reports[-1])
     assert int(whole.step) == 12
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def inputs_of(data, keys, step, positions, indices, images):
+    return example_inputs(data, keys, step, positions, indices, as_rows(images), images.shape[1:])
 
 
 def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():
@@ -190,8 +194,8 @@ def bad_step(monkeypatch):
     """Makes the data of step 5 not a number."""
     good = example_inputs
 
-    def inputs(data, keys, step, positions, indices, images):
-        x, noise = good(data, keys, step, positions, indices, images)
+    def inputs(data, keys, step, positions, indices, pixels, shape):
+        x, noise = good(data, keys, step, positions, indices, pixels, shape)
         return jnp.where(step == 5, jnp.nan, x), noise
 
     monkeypatch.setattr("jaxvae.step.example_inputs", inputs)

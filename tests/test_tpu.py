@@ -143,6 +143,18 @@ def test_a_step_is_the_loops_body_and_reads_only_the_rows_that_it_takes():
         hlo.parse(PROGRAM.replace("  %start", "  %w = s32[] while(%p2), body=%body\n  %start")).loop()
 
 
+def test_a_matrix_product_is_no_convolution_whatever_window_it_is_given():
+    windows = (
+        "",
+        ", window={size=1x1}",
+        ", window={size=4x4 stride=2x2}",
+        ", window={size=14x14x32 pad=1_1x1_1}",
+    )
+    lines = [f"  %c{n} = f32[8,8]{{1,0}} convolution(%a, %b){w}, dim_labels=x" for n, w in enumerate(windows)]
+    program = hlo.parse("\n".join(["ENTRY %main () -> f32[8,8] {", *lines, "}"]))
+    assert [convolution.name for convolution in hlo.convolutions(program)] == ["c2", "c3"]
+
+
 def test_what_is_lowered_from_shapes_is_what_the_trainer_compiles():
     model, data = Model(latent_dim=3, hidden=()), Data(binarization="threshold")
     config = Config(data=data, model=model, train=Train(batch_size=16))
@@ -171,7 +183,7 @@ def test_the_benchmark_imports_without_jax_which_reads_the_environment_when_impo
 # --- with the TPU's own compiler ---------------------------------------------------------------------------
 
 needs_compiler = pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install -e '.[tpu-compiler]'"
+    importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install -e '.[tpu]'"
 )
 
 

@@ -13,10 +13,6 @@ class Eager:
     """Modules, the images in memory, the fused Adam, and no word to the host between steps."""
 
     def __init__(self, setting: Setting):
-        # What JAX multiplies with by default on a GPU: TF32.
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
         self._device = _device(setting)
         self.longest_call = setting.epoch
         self._setting = setting
@@ -24,7 +20,10 @@ class Eager:
         self._images = pixels.to(self._device).float() / 255
         self._encoder, self._decoder = Encoder(setting).to(self._device), Decoder(setting).to(self._device)
         if self._device.type == "cuda":
-            # PyTorch's own advice for convolutions on tensor cores; on a CPU it makes no difference.
+            # What JAX multiplies with by default: TF32. Convolutions have it anyway.
+            torch.set_float32_matmul_precision("high")
+            # PyTorch's own advice for convolutions; on a CPU it makes no difference.
+            torch.backends.cudnn.benchmark = True
             self._encoder.to(memory_format=torch.channels_last)
             self._decoder.to(memory_format=torch.channels_last)
         self._weights = [*self._encoder.parameters(), *self._decoder.parameters()]

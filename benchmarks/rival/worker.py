@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.rival.quiet import cpu_seconds, others
 from benchmarks.rival.setting import OURS, RIVALS, Contender, Unavailable
 
 
@@ -21,20 +22,32 @@ class Turns:
     """A contender with as many steps as fill a turn."""
 
     def __init__(self, contender: Contender, seconds: float):
-        self._contender = contender
+        self._contender, self._seconds = contender, seconds
         started = time.perf_counter()
-        self._take(min(5, contender.longest_call), 1)
+        few = min(5, contender.longest_call)
+        self._take(few, 1)
         self.first_seconds = time.perf_counter() - started
         """Of the first few steps, compilation included."""
-        self._take(5, 1)
-        step = self._take(5, 2) / 10
+        step = min(self._take(few, 2) for _ in range(2)) / (2 * few)
         self._steps = max(1, min(contender.longest_call, round(seconds / step)))
         self._calls = max(1, round(seconds / (self._steps * step)))
         self._take(self._steps, 1)
 
-    def turn(self) -> tuple[int, float]:
-        """Steps taken, and in how many seconds."""
-        return self._steps * self._calls, self._take(self._steps, self._calls)
+    def turn(self) -> dict[str, float]:
+        """Steps taken, in how many seconds, and the share of the CPUs that others had meanwhile."""
+        while True:
+            everybody, own = cpu_seconds(), time.process_time()
+            seconds = self._take(self._steps, self._calls)
+            own, everybody = time.process_time() - own, cpu_seconds() - everybody
+            if seconds > self._seconds / 2:
+                break
+            # Something was in the way when its speed was first measured.
+            self._calls *= 2
+        return {
+            "steps": self._steps * self._calls,
+            "seconds": seconds,
+            "others": others(everybody, own, seconds),
+        }
 
     def _take(self, steps: int, calls: int) -> float:
         started = time.perf_counter()
@@ -60,8 +73,7 @@ def main(name: str, setting: str, seconds: str) -> None:
     turns = Turns(contender, float(seconds))
     answer(first_seconds=turns.first_seconds, **getattr(contender, "whereabouts", {}))
     for _ in sys.stdin:
-        steps, took = turns.turn()
-        answer(steps=steps, seconds=took)
+        answer(**turns.turn())
     return None
 
 
