@@ -20,5 +20,4 @@ done
 keep rivals "-float32" --models mlp,conv --batch-sizes 128,512 --repeats "$repeats"
 keep rivals "-bfloat16" --models conv --batch-sizes 512,2048 --precision bfloat16 --repeats "$repeats"
 keep startup ""
-keep time_to_nll ""
 "$python" -m pytest -q tests/test_step.py tests/test_convolution.py tests/test_objectives.py

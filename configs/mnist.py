@@ -1,6 +1,6 @@
 """python train.py --config mnist
 
-Dynamically binarised MNIST, two hidden layers, 40 latents: a test NLL of 87.0 nats (512 importance
+Dynamically binarised MNIST, two hidden layers, 40 latents: a test NLL of 87.1 nats (512 importance
 samples) in 4 minutes on two CPU cores.
 """
 
