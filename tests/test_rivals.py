@@ -2,8 +2,10 @@
 
 import functools
 import json
+import os
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import rivals, tables
+from benchmarks.rival import quiet
 from benchmarks.rival.ours import make_setting
 from benchmarks.rival.setting import RIVALS, Order, Unavailable
 from jaxvae.call import TrainCall
@@ -110,6 +113,18 @@ def test_an_epoch_visits_no_image_twice_and_the_next_in_another_order():
     for epoch in epochs:
         assert len(set(epoch)) == setting.epoch * BATCH
     assert (epochs[0] != epochs[1]).any()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_the_time_that_another_program_takes_is_seen():
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
+    started, before, own = time.perf_counter(), quiet.cpu_seconds(), time.process_time()
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    seconds, own = time.perf_counter() - started, time.process_time() - own
+    everybody = quiet.cpu_seconds() - before
+    share = quiet.others(everybody, own, seconds)
+    assert share * seconds * (os.cpu_count() or 1) > 0.45
+    assert quiet.others(everybody, everybody, seconds) == 0
 
 
 @pytest.mark.slow
