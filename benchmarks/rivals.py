@@ -162,7 +162,9 @@ def main() -> None:
     for model in options.models:
         for batch_size in options.batch_sizes:
             rows += measure(options, model, batch_size)
-    share = max((row["others_share_of_cpus"] for row in rows), default=0)
+    if not rows:
+        sys.exit("No rival could run here.")
+    share = max(row["others_share_of_cpus"] for row in rows)
     if share > quiet.LIMIT:
         say(f"Other programs had up to {share:.0%} of the CPUs meanwhile: do not trust these ratios.")
     tables.emit(rows, COLUMNS, options.json)
