@@ -17,13 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.collectives import all_reduced_bytes
+from benchmarks.costs import step_all_reduces
 from benchmarks.experiments import experiment, matrix_flops, weights
 from benchmarks.tables import ROOT
 from jaxvae.call import TrainCall
 from jaxvae.config import Config
 from jaxvae.data import pixel_mean
 from jaxvae.parallel import replicate
+from jaxvae.program import read_program
 from jaxvae.state import initial_state
 
 CPU_CALL_FLOPS = 1.5e10
@@ -69,7 +70,8 @@ class Training:
             steps = min(steps, max(2, round(CPU_CALL_FLOPS / (point.flops() * point.batch_size))))
         self._call = TrainCall(config, images, devices, state, steps)
         self._state, self._step, self._calls = state, 0, 1
-        self.all_reduce_bytes = all_reduced_bytes(self._call.program())
+        reduces = step_all_reduces(read_program(self._call.program()))
+        self.all_reduce_bytes = sum(one.bytes for one in reduces)
         self.step_seconds()
         self._calls = max(1, round(seconds / (self.step_seconds() * steps)))
 

@@ -25,11 +25,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import hlo, tables, tpu_compiler
+from benchmarks import costs, tables, tpu_compiler
 from benchmarks.chips import CHIPS, Chip, bounds, on_whole_lanes, products, tile_fill
 from benchmarks.experiments import MODELS, experiment, matrix_flops, weights
 from benchmarks.tables import Column, Row, emit, one_or_more, positive_integers, provenance
 from jaxvae.config import Config
+from jaxvae.program import read_program
 
 TOPOLOGIES = ("v5e:1x1", "v5e:2x2", "v5e:16x16", "v5p:2x2x1", "v6e:2x4")
 
@@ -95,7 +96,7 @@ def row(topology: str, devices: Sequence[Any], name: str, batch_size: int, preci
         "bytes_accessed": cost["bytes accessed"],
         "bytes_accessed_seconds": cost["bytes accessed"] / chip.bytes_per_second,
         **memory(call.memory_analysis()),
-        **(read := read_program(call.as_text())),
+        **(read := read_step(call.as_text())),
         **tiles(config, images[1:], batch_size, chip.side),
         **roofline(chip, config.train.batch_size, len(devices), cost["flops"], read),
         "compile_seconds": seconds,
@@ -128,22 +129,22 @@ def memory(analysis: Any) -> Row:
     }
 
 
-def read_program(text: str) -> Row:
+def read_step(text: str) -> Row:
     """What one step of the compiled call does: its loop's body, without what is done once a call."""
-    program = hlo.parse(text)
-    body = program.loop()
-    instructions = [instruction for _, instruction in program.run_by(body)]
-    all_reduces, all_reduce_bytes = hlo.all_reduces(instructions)
-    convolutions = hlo.convolutions(program)
-    cycles = (i.attribute(r'"estimated_cycles":"(\d+)"') for i in instructions)
-    given = program.arguments()
+    program = read_program(text)
+    body = costs.loop(program)
+    all_reduces = costs.step_all_reduces(program)
+    convolutions = costs.convolutions(program)
+    cycles = (i.attribute(r'"estimated_cycles":"(\d+)"') for _, i in costs.run_by(program, body))
+    given = costs.arguments(program)
+    unpadded = sum(map(costs.array_bytes, given))
     return {
         "donated_arrays": len(program.donated),
-        "unpadded_argument_bytes": sum(array.bytes for array in given),
-        "argument_padding": sum(a.padded_bytes for a in given) / sum(a.bytes for a in given),
-        "memory_bytes": hlo.memory_bytes(program, body),
-        "all_reduces": all_reduces,
-        "all_reduce_bytes": all_reduce_bytes,
+        "unpadded_argument_bytes": unpadded,
+        "argument_padding": sum(map(costs.padded_bytes, given)) / unpadded,
+        "memory_bytes": costs.memory_bytes(program, body),
+        "all_reduces": len(all_reduces),
+        "all_reduce_bytes": sum(one.bytes for one in all_reduces),
         "convolutions": len(convolutions),
         "grouped_convolutions": sum(bool(i.attribute("(feature_group_count)")) for i in convolutions),
         "compiler_cycles": sum(int(count) for count in cycles if count),

@@ -1,8 +1,27 @@
-"""What is a compiled program made of? Reads the text that XLA prints of it, in HLO."""
+"""What is a compiled program made of? Reads the text that XLA prints of it, in HLO.
+
+A computation is a list of instructions in the order in which the device runs them. A fusion is one of
+them, and what is inside it is a computation too, but no memory is read or written between its parts.
+"""
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+CONTAINERS = ("while", "conditional", "call")
+"""Instructions that do nothing themselves but run computations."""
+
+
+class Array(NamedTuple):
+    """An array as the program holds it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    minor_to_major: tuple[int, ...] = ()
+    tile: tuple[int, ...] = ()
+    """The block of the innermost axes that its memory is made of; what does not fill one is padding."""
+    space: int = 0
+    """0: the device's main memory. Others are on the chip; 1 is a TPU's vector memory."""
 
 
 class Instruction(NamedTuple):
@@ -10,18 +29,32 @@ class Instruction(NamedTuple):
 
     name: str
     opcode: str
-    shape: str
-    """Element type and sizes, as in ``f32[128,784]``; several in parentheses."""
-    operands: tuple[str, ...]
-    """Names of instructions of the same computation."""
+    arrays: tuple[Array, ...]
+    """What it makes; the parts of a tuple one after the other."""
+    arguments: str
+    """What stands in its parentheses: operands, or a parameter's number."""
     attributes: str
     """The rest of the line."""
 
     @property
+    def operands(self) -> list[str]:
+        """Names of instructions of the same computation."""
+        return _NAME.findall(self.arguments)
+
+    @property
+    def called(self) -> list[str]:
+        """The computations that it runs or is made of: bodies, branches, fused computations."""
+        return [name for names in _CALLED.findall(self.attributes) for name in _NAME.findall(names)]
+
+    @property
     def op_name(self) -> str:
         """What JAX calls it: the functions and scopes it was traced in, and the primitive."""
-        found = re.search(r'op_name="([^"]*)"', self.attributes)
-        return found[1] if found else ""
+        return self.attribute(r'op_name="([^"]*)"') or ""
+
+    def attribute(self, pattern: str) -> str | None:
+        """The first group of ``pattern`` in its attributes."""
+        found = re.search(pattern, self.attributes)
+        return found[1] if found else None
 
 
 class Program(NamedTuple):
@@ -32,15 +65,20 @@ class Program(NamedTuple):
     """The computation that runs first."""
     computations: dict[str, dict[str, Instruction]]
     """The instructions of each computation, by name; instructions' names are unique in the program."""
-
-    def called(self, instruction: Instruction) -> list[str]:
-        """The computations that an instruction runs or is made of: bodies, branches, fused computations."""
-        names = re.findall(r"%([\w.\-]+)", instruction.attributes.split("metadata=")[0])
-        return [name for name in names if name in self.computations]
+    donated: frozenset[int]
+    """The arguments, by number, whose memory results take."""
 
     def instructions(self) -> dict[str, Instruction]:
-        """All of them, by name."""
+        """All of them, by name, those inside fusions too."""
         return {name: one for computation in self.computations.values() for name, one in computation.items()}
+
+
+_NAME = re.compile(r"%([\w.\-]+)")
+# By keyword: control-predecessors are instructions, and may have the name of a computation.
+_CALLED = re.compile(
+    r"\b(?:calls|to_apply|condition|body|select|scatter|(?:true|false)_computation"
+    r"|(?:called|branch)_computations)=\{?(%[\w.\-]+(?:, %[\w.\-]+)*)"
+)
 
 
 def read_program(text: str) -> Program:
@@ -56,8 +94,11 @@ def read_program(text: str) -> Program:
         elif found := re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)", line):
             instructions[found[1]] = _instruction(found[1], found[2])
     if head is None or entry is None:
-        raise ValueError("this is not the text of an HLO module")
-    return Program(head[1], entry, computations)
+        missing = "ENTRY" if head else "HloModule"
+        raise ValueError(f"this is not the text of an HLO module: it has no {missing}")
+    aliases = re.search(r"input_output_alias=\{(.*?\)) \}", text)
+    donated = re.findall(r"\{\d*\}: \((\d+), \{", aliases[1]) if aliases else []
+    return Program(head[1], entry, computations, frozenset(map(int, donated)))
 
 
 def _instruction(name: str, text: str) -> Instruction:
@@ -67,17 +108,25 @@ def _instruction(name: str, text: str) -> Instruction:
         raise ValueError(f"this is not an HLO instruction: {text[:100]}")
     depth, end = 1, opcode.end()
     while depth and end < len(text):
-        depth += {"(": 1, ")": -1}.get(text[end], 0)
+        depth += (text[end] == "(") - (text[end] == ")")
         end += 1
-    operands = re.findall(r"%([\w.\-]+)", text[opcode.end() : end])
-    shape = re.sub(r"\{[^}]*\}|/\*.*?\*/", "", text[: opcode.start()])
-    return Instruction(name, opcode[1], shape, tuple(operands), text[end:])
+    return Instruction(
+        name, opcode[1], arrays(text[: opcode.start()]), text[opcode.end() : end - 1], text[end:]
+    )
 
 
-def sizes(shape: str) -> list[tuple[str, tuple[int, ...]]]:
-    """Element type and lengths of every array in a shape: ``f32[2,3]`` gives ``[("f32", (2, 3))]``."""
-    arrays = re.findall(r"([a-z]\w*)\[([\d,]*)\]", shape)
-    return [(kind, tuple(int(n) for n in lengths.split(",") if n)) for kind, lengths in arrays]
+def arrays(shape: str) -> tuple[Array, ...]:
+    """The arrays in a shape such as ``(f32[8,20]{1,0:T(8,128)S(1)}, s32[])``."""
+    found = []
+    for dtype, sides, order, layout in re.findall(r"(\w+)\[([\d,]*)\](?:\{([\d,]*)(:[^}]*)?\})?", shape):
+        tile, space = re.search(r"T\(([\d,]+)\)", layout), re.search(r"S\((\d+)\)", layout)
+        block = _numbers(tile[1]) if tile else ()
+        found.append(Array(dtype, _numbers(sides), _numbers(order), block, int(space[1]) if space else 0))
+    return tuple(found)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(",") if number)
 
 
 _KINDS = {
@@ -94,13 +143,12 @@ _KINDS = {
 def describe(program: Program, instruction: Instruction) -> str:
     """What an instruction computes, a fusion by the most telling one in it, and the shape of its result."""
     parts = _parts(program, instruction)
-    result = sizes(instruction.shape)
-    lengths = "x".join(map(str, result[0][1])) if result else ""
-    shape = (f"{result[0][0]} {lengths}".rstrip() + (", ..." if len(result) > 1 else "")) if result else ""
+    made = instruction.arrays
+    shape = f"{made[0].dtype} {'x'.join(map(str, made[0].shape))}".rstrip() if made else ""
+    shape += ", ..." if len(made) > 1 else ""
     kind = instruction.opcode
     if instruction.opcode == "custom-call":
-        target = re.search(r'custom_call_target="([^"]*)"', instruction.attributes)
-        kind = target[1] if target else kind
+        kind = instruction.attribute(r'custom_call_target="([^"]*)"') or kind
         if re.search("gemm|matmul|dot", kind):
             kind = f"matrix product ({kind})"
     elif instruction.opcode == "while":
@@ -115,7 +163,7 @@ def describe(program: Program, instruction: Instruction) -> str:
 def _parts(program: Program, instruction: Instruction) -> Sequence[Instruction]:
     if instruction.opcode not in ("fusion", "call"):
         return [instruction]
-    inside = [one for name in program.called(instruction) for one in program.computations[name].values()]
+    inside = [one for name in instruction.called for one in program.computations[name].values()]
     return [part for one in inside for part in _parts(program, one)]
 
 

@@ -7,10 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxvae.program import Program
-
-CONTAINERS = ("while", "conditional", "call")
-"""Operations that run others, which are in the trace themselves."""
+from jaxvae.program import CONTAINERS, Program
 
 
 class Timeline(NamedTuple):
@@ -44,6 +41,7 @@ def read_timeline(path: Path, program: Program) -> Timeline:
     """What ``path``, an ``.xplane.pb``, says of the operations of ``program``."""
     trace: Any = jax.profiler.ProfileData.from_file(str(path))
     known = program.instructions()
+    # What they run is in the trace itself.
     containers = {name for name, one in known.items() if one.opcode in CONTAINERS}
     rows: dict[Any, list[list[_Span]]] = collections.defaultdict(list)
     for plane in trace.planes:

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.collectives import Collective, all_reduced_bytes, collectives, shape_bytes
+from benchmarks.costs import Collective, array_bytes, collectives, step_all_reduces
 from benchmarks.experiments import weights
 from benchmarks.scaling import with_growth
 from benchmarks.tables import ROOT
 from jaxvae.call import TrainCall
 from jaxvae.config import Config, Model, Train
 from jaxvae.parallel import replicate
+from jaxvae.program import Program, arrays, read_program
 from jaxvae.state import initial_state
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), np.uint8)
@@ -26,7 +27,11 @@ CONFIG = Config(model=Model(latent_dim=3, hidden=(10,)), train=Train(batch_size=
 def program(count, config=CONFIG):
     devices = jax.devices()[:count]
     state = replicate(initial_state(config, jnp.full((8, 8, 1), 0.5)), devices)
-    return TrainCall(config, IMAGES, devices, state, 4).program()
+    return read_program(TrainCall(config, IMAGES, devices, state, 4).program())
+
+
+def all_reduced_bytes(program: Program) -> int:
+    return sum(one.bytes for one in step_all_reduces(program))
 
 
 def test_a_step_all_reduces_its_gradient_once_and_three_numbers():
@@ -34,17 +39,17 @@ def test_a_step_all_reduces_its_gradient_once_and_three_numbers():
     assert expected == 4 * (64 * 10 + 10 + 10 * 6 + 6 + 3 * 10 + 10 + 10 * 64 + 64)
     assert collectives(program(1)) == []
     for count in (2, 4):
-        text = program(count)
+        call = program(count)
         # The loss, the rate and the distortion; and once a call, whether to stop.
-        assert all_reduced_bytes(text) == expected + 3 * 4
-        assert sum(one.bytes for one in collectives(text) if one.loops == 0) == 4
+        assert all_reduced_bytes(call) == expected + 3 * 4
+        assert sum(one.bytes for one in collectives(call) if one.loops == 0) == 4
 
 
 def test_in_a_fixed_order_the_gradients_are_gathered_instead():
     fixed = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, reduction="fixed"))
-    text = program(2, fixed)
-    assert all_reduced_bytes(text) == 0
-    gathered = sum(one.bytes for one in collectives(text) if one.kind == "all-gather" and one.loops == 1)
+    call = program(2, fixed)
+    assert step_all_reduces(call) == []
+    gathered = sum(one.bytes for one in collectives(call) if one.kind == "all-gather" and one.loops == 1)
     assert gathered == 4 * weights(CONFIG, (8, 8, 1)) + 3 * 4
 
 
@@ -76,11 +81,12 @@ ENTRY %main (r: (s32[], bf16[8,128])) -> (s32[], bf16[8,128]) {
   ROOT %loop = (s32[], bf16[8,128]{1,0}) while(%r), condition=%condition, body=%body
 }
 """
-    assert collectives(text) == [Collective("all-reduce", 8 * 128 * 2, 1)]
-    assert all_reduced_bytes(text) == 2048
-    assert shape_bytes("(f32[3,5], pred[], f8e4m3fn[2], s4[3])") == 60 + 1 + 2 + 2
+    assert collectives(read_program(text)) == [Collective("all-reduce", 8 * 128 * 2, 1)]
+    assert all_reduced_bytes(read_program(text)) == 2048
+    shape = "(f32[3,5], pred[], f8e4m3fn[2], s4[3])"
+    assert [array_bytes(array) for array in arrays(shape)] == [60, 1, 2, 2]
     with pytest.raises(ValueError, match="one token of token"):
-        shape_bytes("token[]")
+        array_bytes(arrays("token[]")[0])
 
 
 def test_growth_is_the_power_by_which_the_cost_of_an_example_grows():

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import hlo, tpu, tpu_compiler
+from benchmarks import costs, tpu, tpu_compiler
 from benchmarks.chips import CHIPS, Product, bounds, on_whole_lanes, products, tile_fill
 from benchmarks.experiments import MODELS, experiment, matrix_flops, weights
 from jaxvae.call import TrainCall
 from jaxvae.config import Config, Data, Model, Train
 from jaxvae.parallel import replicate
+from jaxvae.program import arrays, read_program
 from jaxvae.state import initial_state
 
 ROOT = Path(__file__).parents[1]
@@ -86,8 +87,8 @@ def test_flops_that_cannot_be_right_are_refused():
     ],
 )
 def test_the_memory_of_an_array_is_whole_tiles(shape, numbers, padded, space):
-    (array,) = hlo.arrays(shape)
-    assert (array.bytes, array.padded_bytes, array.space) == (numbers, padded, space)
+    (array,) = arrays(shape)
+    assert (costs.array_bytes(array), costs.padded_bytes(array), array.space) == (numbers, padded, space)
 
 
 PROGRAM = """\
@@ -107,6 +108,7 @@ HloModule jit_f, is_scheduled=true, input_output_alias={ {0}: (0, {}, may-alias)
   %taken = u8[8,128]{1,0} fusion(%images, %order), kind=kCustom, calls=%rows
   %copy-start = (f32[8,128]{1,0:T(8,128)}, f32[8,128]{1,0:T(8,128)S(1)}, u32[]{:S(2)}) copy-start(%w)
   %copy-done = f32[8,128]{1,0:T(8,128)} copy-done(%copy-start)
+  %loss = f32[]{:S(6)} constant(0)
   %sum = (f32[8,128]{1,0:T(8,128)S(1)}, f32[]{:S(6)}) all-reduce(%w, %loss), replica_groups={{0,1}}
   ROOT %next = (f32[8,128]{1,0}, u8[1000,128]{1,0}, s32[8]{0}) tuple(%w, %images, %order)
 }
@@ -120,6 +122,7 @@ ENTRY %main (p0: f32[8,128], p1: u8[1000,128], p2: s32[8]) -> (f32[8,128], u8[10
   %p0 = f32[8,128]{1,0:T(8,128)} parameter(0)
   %p1 = u8[1000,128]{1,0} parameter(1)
   %p2 = s32[8]{0} parameter(2)
+  %flag = s32[]{:S(6)} constant(0)
   %stop = s32[]{:S(6)} all-reduce(%flag), replica_groups={{0,1}}
   %start = (f32[8,128]{1,0}, u8[1000,128]{1,0}, s32[8]{0}) tuple(%p0, %p1, %p2)
   ROOT %while = (f32[8,128]{1,0}, u8[1000,128]{1,0}, s32[8]{0}) while(%start), condition=%more, body=%body
@@ -128,19 +131,22 @@ ENTRY %main (p0: f32[8,128], p1: u8[1000,128], p2: s32[8]) -> (f32[8,128], u8[10
 
 
 def test_a_step_is_the_loops_body_and_reads_only_the_rows_that_it_takes():
-    program = hlo.parse(PROGRAM)
-    assert (program.entry, program.loop(), program.donated) == ("main", "body", {0, 2})
-    assert [array.shape for array in program.arguments()] == [(8, 128), (1000, 128), (8,)]
+    program = read_program(PROGRAM)
+    assert (program.entry, costs.loop(program), program.donated) == ("main", "body", {0, 2})
+    assert [array.shape for array in costs.arguments(program)] == [(8, 128), (1000, 128), (8,)]
     # Rows read and written, and their 8 indices; then 4 KB go from the chip to memory.
-    assert hlo.memory_bytes(program, "body") == (1024 + 1024 + 32) + 4096
-    step = [instruction for _, instruction in program.run_by("body")]
-    assert hlo.all_reduces(step) == (1, 4 * 8 * 128 + 4)
-    whole = [instruction for _, instruction in program.run_by("main")]
-    assert hlo.all_reduces(whole) == (2, 4 * 8 * 128 + 4 + 4)
+    assert costs.memory_bytes(program, "body") == (1024 + 1024 + 32) + 4096
+    step = costs.Collective("all-reduce", 4 * 8 * 128 + 4, loops=1)
+    assert costs.step_all_reduces(program) == [step]
+    assert costs.collectives(program) == [costs.Collective("all-reduce", 4, loops=0), step]
     with pytest.raises(ValueError, match="no ENTRY"):
-        hlo.parse(PROGRAM.replace("ENTRY ", ""))
+        read_program(PROGRAM.replace("ENTRY ", ""))
+    twice = PROGRAM.replace("  %start", "  %w = s32[] while(%p2), body=%body\n  %start")
     with pytest.raises(ValueError, match="2 loops"):
-        hlo.parse(PROGRAM.replace("  %start", "  %w = s32[] while(%p2), body=%body\n  %start")).loop()
+        costs.loop(read_program(twice))
+    within = PROGRAM.replace("  ROOT %go", "  %w = s32[] while(%state.1), body=%body\n  ROOT %go")
+    with pytest.raises(ValueError, match="loop within the loop"):
+        costs.step_all_reduces(read_program(within))
 
 
 def test_a_matrix_product_is_no_convolution_whatever_window_it_is_given():
@@ -151,8 +157,8 @@ def test_a_matrix_product_is_no_convolution_whatever_window_it_is_given():
         ", window={size=14x14x32 pad=1_1x1_1}",
     )
     lines = [f"  %c{n} = f32[8,8]{{1,0}} convolution(%a, %b){w}, dim_labels=x" for n, w in enumerate(windows)]
-    program = hlo.parse("\n".join(["ENTRY %main () -> f32[8,8] {", *lines, "}"]))
-    assert [convolution.name for convolution in hlo.convolutions(program)] == ["c2", "c3"]
+    program = read_program("\n".join(["HloModule m", "ENTRY %main () -> f32[8,8] {", *lines, "}"]))
+    assert [convolution.name for convolution in costs.convolutions(program)] == ["c2", "c3"]
 
 
 def test_what_is_lowered_from_shapes_is_what_the_trainer_compiles():
@@ -164,14 +170,14 @@ def test_what_is_lowered_from_shapes_is_what_the_trainer_compiles():
     call = TrainCall(config, images, devices, state, 5)
     text = tpu_compiler.lower(config, images.shape, devices, 5).compile().as_text()
     assert instructions(text) == instructions(call.program())
-    found = tpu.read_program(text)
+    found = tpu.read_step(text)
     assert found["all_reduce_bytes"] == 4 * (weights(config, IMAGE) + SCALARS)
     assert found["donated_arrays"] == len(jax.tree.leaves(state))
 
 
 def instructions(text: str) -> list[tuple]:
     """All but the names, which count what a process has compiled before."""
-    return [(i.opcode, i.arrays, len(i.operands)) for i in hlo.parse(text).everything()]
+    return [(i.opcode, i.arrays, len(i.operands)) for i in read_program(text).instructions().values()]
 
 
 def test_the_benchmark_imports_without_jax_which_reads_the_environment_when_imported():
@@ -226,12 +232,13 @@ def test_the_training_step_compiles_for_tpus(topology, chips, model, convolution
 
 EVALUATOR = """
 import json
-from benchmarks import hlo, tpu_compiler
+from benchmarks import costs, tpu_compiler
 tpu_compiler.prepare()
 import jax, jax.numpy as jnp
 from benchmarks.experiments import experiment
 from jaxvae.data import load
 from jaxvae.evaluate import Evaluator
+from jaxvae.program import read_program
 from jaxvae.state import initial_state
 
 config = experiment("conv", 128)
@@ -242,12 +249,12 @@ keys = jax.eval_shape(lambda: evaluator._keys)
 indices, samples = shape((1, 20, 500), jnp.int32), shape((), jnp.int32)
 mapped = evaluator.map_scores(tpu_compiler.topology_devices("v5e:1x1"))
 compiled = mapped.lower(model, indices, samples, keys, shape(test.shape, jnp.uint8)).compile()
-program = hlo.parse(compiled.as_text())
-products = [i for i in program.everything() if i.opcode == "convolution"]
+program = read_program(compiled.as_text())
+products = [i for i in program.instructions().values() if i.opcode == "convolution"]
 memory = compiled.memory_analysis()
 print(json.dumps({
     "memory": memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes,
-    "convolutions": len(hlo.convolutions(program)),
+    "convolutions": len(costs.convolutions(program)),
     "precisions": [i.attribute("operand_precision={([^}]*)}") for i in products],
 }))
 """
