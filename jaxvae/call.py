@@ -59,8 +59,7 @@ class TrainCall:
         mapped = map_train_steps(config, devices)
         keys = jax.eval_shape(lambda: train_keys(config))
         arguments = (state, *self._arguments(0, False), *shapes_replicated((keys, images), devices))
-        compiled = compiler(mapped, devices, *arguments) if compiler else compile_for(mapped, *arguments)
-        self._run: Any = compiled
+        self._run: Any = (compiler or compile_for)(mapped, devices, *arguments)
         self.compile_seconds = time.perf_counter() - started
         """With several processes it is known after the first call, which compiles."""
         self._ran_before = False

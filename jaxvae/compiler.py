@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 
 from jaxvae import hosts
 from jaxvae.cache import Cache
-from jaxvae.parallel import Device, compile_for
+from jaxvae.parallel import Device, compile_for, compile_lowered, compile_options
 
 Result = TypeVar("Result")
 
@@ -42,11 +42,11 @@ class Compiler:
         """The function, as from ``jax.jit`` or ``map_over_devices``, compiled for arguments like these, which
         may be only shapes; ``devices`` are those that it will run on."""
         if hosts.count() > 1:
-            return compile_for(function, *arguments)
+            return compile_for(function, devices, *arguments)
         lowered = function.lower(*arguments)
         name = identify(lowered, devices) if self._cache is not None else None
         if self._cache is None or name is None:
-            return lowered.compile()
+            return compile_lowered(lowered, devices)
         kept = self._cache.read(name)
         if kept is not None:
             try:
@@ -56,7 +56,7 @@ class Compiler:
             except Exception:
                 # Whatever is wrong with what was kept, it can be compiled.
                 pass
-        compiled = lowered.compile()
+        compiled = compile_lowered(lowered, devices)
         self._thread.submit(self._keep, self._cache, name, compiled)
         return compiled
 
@@ -94,7 +94,7 @@ def identify(lowered: Any, devices: Sequence[Device]) -> str | None:
     parts = [
         (jax.__version__, jaxlib.version.__version__, client.platform, client.platform_version),
         [(device.id, device.device_kind) for device in devices],
-        (len(jax.devices()), processor, cores, settings),
+        (len(jax.devices()), processor, cores, settings, compile_options(devices)),
         lowered.as_text(),
     ]
     digest = hashlib.sha256()

@@ -40,7 +40,7 @@ def named_leaves(tree: PyTree) -> dict[str, Any]:
 
 
 def describe_leaves(tree: PyTree) -> dict[str, str]:
-    """Type and shape of each array: ``{"model.encoder.mlp.layers[0].weight": "float32[400,784]", ...}``."""
+    """Type and shape of each array: ``{"model.encoder.mlp.layers[0].weight": "float32[784,400]", ...}``."""
     return {
         name: f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]" for name, leaf in named_leaves(tree).items()
     }

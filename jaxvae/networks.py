@@ -18,18 +18,46 @@ from jaxvae.distributions import Gaussian, bounded_log_scale
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu, "tanh": jnp.tanh}
 
 
-class MLP(eqx.Module):
-    """Affine layers with a non-linearity between them; with two widths it is one affine map."""
+class Dense(eqx.Module):
+    """An affine map. Weights are Glorot-uniform (Glorot and Bengio 2010), biases zero."""
 
-    layers: tuple[eqx.nn.Linear, ...]
+    weight: Float[Array, "output input"] | Float[Array, "input output"]
+    bias: Float[Array, " output"]
+    inputs_first: bool = eqx.field(static=True)
+
+    def __init__(self, n_in: int, n_out: int, *, inputs_first: bool, key: Key[Array, ""]):
+        """``inputs_first``: how the weight is laid out, which changes nothing but the speed."""
+        bound = math.sqrt(6 / (n_in + n_out))
+        weight = jax.random.uniform(key, (n_out, n_in), minval=-bound, maxval=bound)
+        self.weight = weight.T if inputs_first else weight
+        self.bias = jnp.zeros(n_out)
+        self.inputs_first = inputs_first
+
+    @property
+    def matrix(self) -> Float[Array, "output input"]:
+        """The weight from inputs to outputs, whatever its layout."""
+        return self.weight.T if self.inputs_first else self.weight
+
+    def __call__(self, x: Float[Array, " input"]) -> Float[Array, " output"]:
+        return self.matrix @ x + self.bias
+
+
+class MLP(eqx.Module):
+    """Affine layers with a non-linearity between them; with two widths it is one affine map.
+
+    The first layer's weight is laid out inputs first, the others' outputs first: at both ends the hidden
+    units are the last axis. That way XLA's products for the weights' gradients are faster on CPUs (784-400 at
+    batch 128: 0.18 ms against 0.23 on two cores of an AMD EPYC).
+    """
+
+    layers: tuple[Dense, ...]
     activation: Activation = eqx.field(static=True)
 
     def __init__(self, widths: tuple[int, ...], activation: Activation, *, key: Key[Array, ""]):
-        """Weights are Glorot-uniform (Glorot and Bengio 2010), biases zero."""
         keys = jax.random.split(key, len(widths) - 1)
         self.layers = tuple(
-            _glorot_linear(n_in, n_out, key)
-            for n_in, n_out, key in zip(widths[:-1], widths[1:], keys, strict=True)
+            Dense(n_in, n_out, inputs_first=i == 0, key=key)
+            for i, (n_in, n_out, key) in enumerate(zip(widths[:-1], widths[1:], keys, strict=True))
         )
         self.activation = activation
 
@@ -201,10 +229,3 @@ def _halved_shapes(
         height, width, _ = shapes[-1]
         shapes.append((-(-height // 2), -(-width // 2), channel))
     return tuple(shapes)
-
-
-def _glorot_linear(n_in: int, n_out: int, key: Key[Array, ""]) -> eqx.nn.Linear:
-    layer = eqx.nn.Linear(n_in, n_out, key=key)
-    # Equinox draws from +-1/sqrt(n_in); Glorot's interval is +-sqrt(6 / (n_in + n_out)).
-    weight = layer.weight * math.sqrt(6 * n_in / (n_in + n_out))
-    return eqx.tree_at(lambda n: (n.weight, n.bias), layer, (weight, jnp.zeros(n_out)))

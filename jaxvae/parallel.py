@@ -151,12 +151,27 @@ def map_over_devices(
     )
 
 
-def compile_for(mapped: Any, *arguments: PyTree) -> Callable:
-    """The mapped function compiled for arguments like these.
+def compile_for(mapped: Any, devices: Sequence[Device], *arguments: PyTree) -> Callable:
+    """The mapped function compiled for these devices and arguments like these.
 
     With several processes it is compiled by its first call instead: what a compiled ``pmap`` takes
     there, local or global arrays, differs between JAX versions, while a call takes local ones in all.
     """
     if hosts.count() > 1:
         return mapped
-    return mapped.lower(*arguments).compile()
+    return compile_lowered(mapped.lower(*arguments), devices)
+
+
+def compile_lowered(lowered: Any, devices: Sequence[Device]) -> Any:
+    """The program of a ``jax.stages.Lowered``, under ``compile_options``."""
+    return lowered.compile(compiler_options=compile_options(devices))
+
+
+def compile_options(devices: Sequence[Device]) -> dict[str, Any]:
+    """How XLA is told to compile for these devices, where its defaults are slower.
+
+    On CPUs its loops take vectors of 256 bits, and of 512 they are faster, also on a processor that has to
+    cut them in two: 1.06 times as many images a second on two cores of an AMD EPYC, 1.08 with its AVX-512
+    left out (784-400-20 model, batch 128).
+    """
+    return {"xla_cpu_prefer_vector_width": 512} if devices[0].platform == "cpu" else {}

@@ -167,7 +167,7 @@ def _parts(program: Program, instruction: Instruction) -> Sequence[Instruction]:
     return [part for one in inside for part in _parts(program, one)]
 
 
-_PLUMBING = {"", "while", "body", "cond", "closed_call", "eval_jaxpr", "shard_map", "eqx.nn.Linear"}
+_PLUMBING = {"", "while", "body", "cond", "closed_call", "eval_jaxpr", "shard_map"}
 """What says nothing about the model."""
 
 

@@ -72,8 +72,8 @@ def test_active_units_are_those_whose_posterior_mean_varies_by_more_than_a_hundr
     weight = np.zeros((6, 784), np.float32)
     for unit, variance in enumerate((1.0, 0.011, 0.009)):
         weight[unit] = math.sqrt(variance) * direction
-    model = eqx.tree_at(lambda m: m.encoder.mlp.layers[0].weight, model, jnp.asarray(weight))
-    assert layer.weight.shape == weight.shape
+    model = eqx.tree_at(lambda m: m.encoder.mlp.layers[0].weight, model, jnp.asarray(weight.T))
+    assert layer.matrix.shape == weight.shape
     config = dataclasses.replace(Config(), data=dataclasses.replace(Config().data, binarization="threshold"))
     evaluator = Evaluator(config, IMAGES, jax.devices()[:1])
     assert evaluator.summarise(evaluator.dispatch(model, 1), 1)["active_units"] == 2

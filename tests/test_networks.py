@@ -8,9 +8,9 @@ from jaxvae.networks import MLP, ConvDecoder, ConvEncoder, Convolution, MLPDecod
 
 def numpy_mlp(mlp, x, activation):
     for layer in mlp.layers[:-1]:
-        x = activation(np.asarray(layer.weight, float) @ x + np.asarray(layer.bias, float))
+        x = activation(np.asarray(layer.matrix, float) @ x + np.asarray(layer.bias, float))
     last = mlp.layers[-1]
-    return np.asarray(last.weight, float) @ x + np.asarray(last.bias, float)
+    return np.asarray(last.matrix, float) @ x + np.asarray(last.bias, float)
 
 
 @pytest.mark.parametrize("widths", [(6, 4), (6, 5, 4), (6, 7, 5, 4)])

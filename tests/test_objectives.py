@@ -16,9 +16,10 @@ def reference_elbo(model, x, noise, activation):
     """The ELBO's two terms in float64, written from the formulas and vectorised by hand."""
 
     def mlp(network, h):
-        for layer in network.layers[:-1]:
-            h = activation(h @ layer.weight.T + layer.bias)
-        return h @ network.layers[-1].weight.T + network.layers[-1].bias
+        for i, layer in enumerate(network.layers):
+            h = h if i == 0 else activation(h)
+            h = h @ (layer.weight if layer.inputs_first else layer.weight.T) + layer.bias
+        return h
 
     x = x.reshape(len(x), -1)
     mean, raw = np.split(mlp(model.encoder.mlp, x), 2, axis=1)
@@ -111,7 +112,8 @@ def linear_vae(make_vae):
     to_mean = np.linalg.solve(m, w.T)
     raw = 8 * np.arctanh(0.5 * np.log(0.49 / np.diag(m)) / 8)
     encoder = (np.concatenate([to_mean, np.zeros((2, 16))]), np.concatenate([-to_mean @ mu, raw]))
-    values = [*encoder, w, mu]
+    # The layers' weights are laid out inputs first.
+    values = [encoder[0].T, encoder[1], w.T, mu]
     where = [
         (lambda v: v.encoder.mlp.layers[0].weight),
         (lambda v: v.encoder.mlp.layers[0].bias),

@@ -38,7 +38,7 @@ def first_state(config: Config, images: UInt8[np.ndarray, "example height width 
 
 
 def _arrays(layer) -> tuple[np.ndarray, np.ndarray]:
-    return np.asarray(layer.weight), np.asarray(layer.bias)
+    return np.asarray(layer.matrix), np.asarray(layer.bias)
 
 
 class Ours:
