@@ -30,7 +30,7 @@ from benchmarks.experiments import MODELS, experiment
 from benchmarks.rival import quiet
 from benchmarks.rival.process import Lost, Turn, Worker
 from benchmarks.rival.setting import RIVALS
-from benchmarks.tables import Column, Row
+from benchmarks.tables import Column, Row, say
 
 PACKAGES = ("torch", "numpyro", "flax", "pythae")
 
@@ -51,11 +51,6 @@ COLUMNS = (
     Column("rival, images/s", _rate("examples_per_second")),
     Column("ours, images/s", _rate("ours_examples_per_second")),
 )
-
-
-def say(text: str) -> None:
-    """Progress, and what is left out."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def installed(names: Sequence[str]) -> list[str]:

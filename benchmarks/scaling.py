@@ -31,6 +31,7 @@ from benchmarks.tables import (
     parser,
     positive_integers,
     provenance,
+    say,
 )
 from benchmarks.timing import Here, Point, Simulated, Training
 
@@ -150,11 +151,6 @@ def with_growth(rows: Sequence[Row]) -> list[Row]:
         flops = row["flops_per_example"] / rows[0]["flops_per_example"]
         grown.append({**row, "growth": cost, "exponent": exponent, "flops_growth": flops})
     return grown
-
-
-def say(line: str) -> None:
-    """Progress, out of the results' way."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def at(row: Row) -> str:

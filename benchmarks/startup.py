@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.tables import ROOT, Column, Row, device_name, emit, parser, provenance
+from benchmarks.tables import ROOT, Column, Row, device_name, emit, parser, provenance, say
 
 MODELS = {
     "mlp": "--model.hidden 400 --model.latent_dim 20 --model.activation relu",
@@ -94,7 +94,7 @@ def measure(model: str, repeats: int) -> list[Row]:
             for name, run, steps in zip(STARTS, ("cold", "warm", "warm"), (4, 4, 8), strict=True):
                 starts[name].append(measure_start(model, folder / run, folder / "cache", steps))
                 seconds = starts[name][-1]["first_step_seconds"]
-                print(f"{model} {name}, {repeat + 1} of {repeats}: {seconds:.2f} s", file=sys.stderr)
+                say(f"{model} {name}, {repeat + 1} of {repeats}: {seconds:.2f} s")
     rows = []
     for name, measured in starts.items():
         row = {key: statistics.median(one[key] for one in measured) for key in measured[0]}

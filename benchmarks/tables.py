@@ -84,6 +84,11 @@ def provenance(device: str, *packages: str) -> Row:
     }
 
 
+def say(text: str) -> None:
+    """Progress, and what is left out; out of the results' way."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def emit(rows: Sequence[Row], columns: Sequence[Column], as_json: bool) -> None:
     """Prints the rows, each with its provenance, as JSON lines or as a table."""
     print("\n".join(json.dumps(row) for row in rows) if as_json else table(rows, columns))

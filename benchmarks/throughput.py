@@ -8,7 +8,6 @@ at the highest rate of a copy, both measured in the same run. Medians of repeats
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -109,7 +108,7 @@ def measure(options: argparse.Namespace) -> list[tables.Row]:
     trainings: dict[tuple[str, int], Training] = {}
     for name in options.models:
         for batch_size in options.batch_sizes:
-            print(f"compiling {name} at batch size {batch_size}", file=sys.stderr)
+            tables.say(f"compiling {name} at batch size {batch_size}")
             config = experiment(name, batch_size, options.precision)
             trainings[name, batch_size] = Training(config, dataset, devices, options.seconds)
     sizes = (512, 1024, 2048) if devices[0].platform == "cpu" else (2048, 4096, 8192)
@@ -119,7 +118,7 @@ def measure(options: argparse.Namespace) -> list[tables.Row]:
     bandwidths: dict[int, list[float]] = {n: [] for n in copies}
     times: dict[tuple[str, int], list[float]] = {key: [] for key in trainings}
     for repeat in range(options.repeats):
-        print(f"repeat {repeat + 1} of {options.repeats}", file=sys.stderr)
+        tables.say(f"repeat {repeat + 1} of {options.repeats}")
         peaks.append(max(product.rate() for product in products))
         for n, made in copies.items():
             bandwidths[n].append(made.rate())

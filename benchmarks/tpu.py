@@ -20,7 +20,6 @@ import argparse
 import dataclasses
 import itertools
 import statistics
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -215,7 +214,7 @@ def rows(chosen: argparse.Namespace) -> list[Row]:
         kind = devices[0].device_kind
         device = f"{len(devices)} x {kind}" if measured else f"compiled for {kind}, no TPU present"
         for model, batch_size in itertools.product(chosen.models, chosen.batch_sizes):
-            print(f"{topology}: {model}, {batch_size} images a chip", file=sys.stderr)
+            tables.say(f"{topology}: {model}, {batch_size} images a chip")
             one = row(topology, devices, model, batch_size, chosen.precision)
             if measured:
                 config = experiment(model, one["global_batch_size"], chosen.precision)
