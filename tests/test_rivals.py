@@ -26,8 +26,8 @@ from jaxvae.state import initial_state
 from jaxvae.step import as_rows, example_inputs, train_keys
 
 BATCH, GIVEN, OWN, SEEDS = 16, 8, 48, 16
-"""Every rival takes ``GIVEN`` steps on our batches and noise, ``OWN`` on its own, and ``GIVEN`` on ours; so do
-we, with other seeds."""
+"""Every rival takes ``GIVEN`` steps on our batches and noise, ``OWN`` on its own, and ``GIVEN`` on ours; so
+do we, with other seeds."""
 MODELS = {
     "mlp": Model(latent_dim=3, hidden=(24,), activation="relu"),
     "conv": Model(architecture="conv", channels=(4, 6), hidden=(16,), latent_dim=3, activation="gelu"),
