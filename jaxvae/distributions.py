@@ -77,12 +77,12 @@ class Bernoulli(eqx.Module):
         return jax.nn.sigmoid(self.logits)
 
     def log_prob(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
-        """``sum(x log p + (1 - x) log(1 - p)) = sum(x logits - softplus(logits))``, in nats; x is 0 or 1.
+        """``sum(x log p + (1 - x) log(1 - p)) = -sum(softplus((1 - 2 x) logits))``, in nats; x is 0 or 1.
 
         Written from the logits: no probability is formed, so none can round to 0 or 1. The softplus is
         ``max(t, 0) + log(1 + exp(-|t|))``; ``log1p``, which costs a CPU far more, would only add digits
         below the 6e-8 that the sum cannot hold.
         """
         x, logits = x.reshape(-1), self.logits.reshape(-1)
-        softplus = jnp.maximum(logits, 0) + jnp.log(1 + jnp.exp(-jnp.abs(logits)))
-        return jnp.sum(x * logits - softplus)
+        wrong = (1 - 2 * x) * logits
+        return -jnp.sum(jnp.maximum(wrong, 0) + jnp.log(1 + jnp.exp(-jnp.abs(logits))))
