@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# All that the README says of speed, measured on this machine's GPU and kept in benchmarks/results/: about half
-# an hour. PYTHON chooses the interpreter, REPEATS how long it takes.
+# All that the README says of speed, measured on this machine's GPU and kept in benchmarks/results/: about an
+# hour. PYTHON chooses the interpreter, MACHINE the name in the files', RESULTS another folder; QUICK=1 tries
+# every command at its smallest size, on whatever device JAX finds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
-repeats=${REPEATS:-7}
 machine=${MACHINE:-$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1 | tr ' A-Z' '-a-z')}
-results=benchmarks/results
+results=${RESULTS:-benchmarks/results}
 
 keep() { # keep NAME SUFFIX OPTIONS: what the command prints, also where it ends with a complaint
     echo "+ benchmarks.$1 ${*:3}" >&2
@@ -14,10 +14,21 @@ keep() { # keep NAME SUFFIX OPTIONS: what the command prints, also where it ends
     mv "$results/$1-$machine$2.jsonl.partial" "$results/$1-$machine$2.jsonl"
 }
 
+if [ -n "${QUICK:-}" ]; then
+    short=(--repeats 2 --seconds 0.1)
+    keep throughput -float32 --models mlp --batch-sizes 32 "${short[@]}"
+    keep rivals -float32 --models mlp --batch-sizes 32 --rivals torch-eager,torch-cudagraphs,jax-scan "${short[@]}"
+    keep scaling "" --models mlp --sweeps batch --repeats 1 --seconds 0.1
+    keep startup "" --repeats 1
+    keep time_to_nll "" --targets 95
+    exit
+fi
 for precision in float32 bfloat16; do
-    keep throughput "-$precision" --precision $precision --repeats "$repeats"
+    keep throughput "-$precision" --precision $precision
 done
-keep rivals "-float32" --models mlp,conv --batch-sizes 128,512 --repeats "$repeats"
-keep rivals "-bfloat16" --models conv --batch-sizes 512,2048 --precision bfloat16 --repeats "$repeats"
+keep rivals -float32 --models mlp,conv --batch-sizes 128,512
+keep rivals -bfloat16 --models conv --batch-sizes 512,2048 --precision bfloat16
+keep scaling ""
 keep startup ""
+keep time_to_nll ""
 "$python" -m pytest -q tests/test_step.py tests/test_convolution.py tests/test_objectives.py

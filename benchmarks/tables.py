@@ -120,9 +120,9 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     return "\n".join([head, "", line([c.title for c in columns]), line(rule), *map(line, cells)])
 
 
-def kept(name: str) -> list[Row]:
-    """The rows of a file in ``benchmarks/results/``."""
-    return [json.loads(line) for line in (RESULTS / name).read_text().splitlines()]
+def read_rows(path: Path) -> list[Row]:
+    """The rows that a benchmark printed into a file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def with_tables(text: str) -> str:
@@ -131,7 +131,7 @@ def with_tables(text: str) -> str:
     def make(match: re.Match[str]) -> str:
         name = match[1]
         module = importlib.import_module(f"benchmarks.{name.split('-')[0]}")
-        made = table(kept(name), module.COLUMNS)
+        made = table(read_rows(RESULTS / name), module.COLUMNS)
         return f"<!-- table {name} -->\n{made}\n<!-- end of table -->"
 
     return re.sub(r"<!-- table (\S+) -->\n.*?<!-- end of table -->", make, text, flags=re.DOTALL)
