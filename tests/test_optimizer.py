@@ -36,6 +36,23 @@ def test_one_step_is_adam_on_the_clipped_gradient():
     np.testing.assert_allclose(updates["w"], -0.1 * clipped / (clipped + 0.5), rtol=1e-5)
 
 
+def test_many_steps_are_adam_in_float64():
+    config = Optimizer(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None, epsilon=0.03)
+    optimizer, rng = build_optimizer(config, 10), np.random.default_rng(0)
+    state: Any = optimizer.init({"w": jnp.zeros(5)})
+    mean = square = np.zeros(5)
+    for t in range(1, 40):
+        grad = rng.normal(size=5).astype(np.float32)
+        updates, state = optimizer.update(
+            {"w": jnp.asarray(grad)}, state, step=jnp.int32(7), norm=jnp.ones(())
+        )
+        mean = config.beta1 * mean + (1 - config.beta1) * grad.astype(float)
+        square = config.beta2 * square + (1 - config.beta2) * grad.astype(float) ** 2
+        unbiased = mean / (1 - config.beta1**t), square / (1 - config.beta2**t)
+        expected = -0.1 * unbiased[0] / (np.sqrt(unbiased[1]) + config.epsilon)
+        np.testing.assert_allclose(updates["w"], expected, rtol=1e-5, atol=1e-8)
+
+
 def test_the_average_is_its_formula():
     average, weights = jnp.array([0.0]), jnp.array([1.0])
     expected = 0.0
