@@ -26,16 +26,14 @@ class Dense(eqx.Module):
     inputs_first: bool = eqx.field(static=True)
 
     def __init__(self, n_in: int, n_out: int, *, inputs_first: bool, key: Key[Array, ""]):
-        """``inputs_first``: how the weight is laid out, which changes nothing but the speed."""
         bound = math.sqrt(6 / (n_in + n_out))
         weight = jax.random.uniform(key, (n_out, n_in), minval=-bound, maxval=bound)
         self.weight = weight.T if inputs_first else weight
-        self.bias = jnp.zeros(n_out)
-        self.inputs_first = inputs_first
+        self.bias, self.inputs_first = jnp.zeros(n_out), inputs_first
 
     @property
     def matrix(self) -> Float[Array, "output input"]:
-        """The weight from inputs to outputs, whatever its layout."""
+        """The weight, outputs first."""
         return self.weight.T if self.inputs_first else self.weight
 
     def __call__(self, x: Float[Array, " input"]) -> Float[Array, " output"]:
@@ -45,9 +43,8 @@ class Dense(eqx.Module):
 class MLP(eqx.Module):
     """Affine layers with a non-linearity between them; with two widths it is one affine map.
 
-    The first layer's weight is laid out inputs first, the others' outputs first: at both ends the hidden
-    units are the last axis. That way XLA's products for the weights' gradients are faster on CPUs (784-400 at
-    batch 128: 0.18 ms against 0.23 on two cores of an AMD EPYC).
+    The first layer's weight is laid out inputs first, the others' outputs first: at both ends hidden units
+    are the last axis, which makes XLA's products for the weights' gradients faster on CPUs.
     """
 
     layers: tuple[Dense, ...]

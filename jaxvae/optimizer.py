@@ -1,11 +1,11 @@
 """How do gradients become new weights?"""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -46,36 +46,32 @@ class Optimizer(NamedTuple):
 def build_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
     """The optimizer of a run of ``steps``.
 
-    Its update t is ``-a m / (sqrt(v) + e)`` with ``a = rate sqrt(1 - beta2^t) / (1 - beta1^t)`` and
-    ``e = epsilon sqrt(1 - beta2^t)``, the order of computation that Kingma and Ba recommend at the end of
-    their section 2: one division for each weight, where Optax, whose state it keeps, has three.
+    Update t is ``-a m / (sqrt(v) + e)`` with ``a = rate sqrt(1 - beta2^t) / (1 - beta1^t)`` and
+    ``e = epsilon sqrt(1 - beta2^t)``: one division a weight, where Optax, whose state it has, does three.
     """
     schedule = learning_rate_schedule(config, steps)
-    beta1, beta2 = config.beta1, config.beta2
+    logs = [float(np.log(beta)) if beta else -np.inf for beta in (config.beta1, config.beta2)]
 
     def update(
         grads: PyTree, state: optax.ScaleByAdamState, *, step: Int[Array, ""], norm: Float[Array, ""]
     ) -> tuple[PyTree, optax.ScaleByAdamState]:
         # One factor, fused into the pass over the weights; Optax's clipping is a pass of its own.
         factor = 1.0 if config.clip_norm is None else jnp.minimum(1.0, config.clip_norm / norm)
-        count = optax.safe_increment(state.count)
-        root = jnp.sqrt(_unbias(beta2, count))
-        rate, epsilon = schedule(step) * root / _unbias(beta1, count), config.epsilon * root
+        count = jnp.asarray(state.count) + 1
+        # 1 - decay^count, to the last digits also where the decay is near 1.
+        unbias1, unbias2 = (-jnp.expm1(count.astype(jnp.float32) * log) for log in logs)
+        root = jnp.sqrt(unbias2)
+        rate, epsilon = schedule(step) * root / unbias1, config.epsilon * root
 
         def moment(decay: float, power: int) -> Callable[[Array, Array], Array]:
             return lambda average, grad: decay * average + (1 - decay) * (factor * grad) ** power
 
-        mean = jax.tree.map(moment(beta1, 1), state.mu, grads)
-        square = jax.tree.map(moment(beta2, 2), state.nu, grads)
+        mean = jax.tree.map(moment(config.beta1, 1), state.mu, grads)
+        square = jax.tree.map(moment(config.beta2, 2), state.nu, grads)
         updates = jax.tree.map(lambda m, v: -rate * m / (jnp.sqrt(v) + epsilon), mean, square)
         return updates, optax.ScaleByAdamState(count, mean, square)
 
     return Optimizer(optax.scale_by_adam().init, update)
-
-
-def _unbias(decay: float, count: Int[Array, ""]) -> Float[Array, ""]:
-    """``1 - decay^count``, to the last digits also where the decay is near 1."""
-    return -jnp.expm1(count.astype(jnp.float32) * (math.log(decay) if decay else -math.inf))
 
 
 def update_average(average: PyTree, weights: PyTree, step: Float[Array, ""], decay: float) -> PyTree:
