@@ -1,7 +1,7 @@
 """python train.py --config mnist
 
-Dynamically binarised MNIST, two hidden layers, 40 latents: a test NLL of 87.1 nats (512 importance
-samples) in 4 minutes on two CPU cores.
+Dynamically binarised MNIST, two hidden layers, 40 latents: a test NLL of 87.03 nats (512 importance
+samples) in 100 seconds on two CPU cores.
 """
 
 from jaxvae.config import Config, Model, Objective, Optimizer, Train
