@@ -119,7 +119,7 @@ class Train:
     """Arithmetic of the encoder and decoder; weights, likelihoods and sums stay float32."""
     reduction: Literal["fast", "fixed"] = "fast"
     """In what order a batch is summed: fast, or fixed, in eighths, so that 1, 2, 4 and 8 devices train to
-    the same bits, at about half the speed (batch 128) or two thirds of it (512)."""
+    the same bits, at about a third of the speed (batch 128) or three fifths (512)."""
     non_finite: Literal["stop", "skip"] = "stop"
     """A loss or gradient that is not finite: stop the run before that step, or skip the step's update
     and count it."""
