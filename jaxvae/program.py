@@ -94,7 +94,7 @@ def read_program(text: str) -> Program:
         elif found := re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)", line):
             instructions[found[1]] = _instruction(found[1], found[2])
     if head is None or entry is None:
-        raise ValueError("this is not the text of an HLO module")
+        raise ValueError(f"this is not the text of an HLO module: no {'ENTRY' if head else 'HloModule'}")
     aliases = re.search(r"input_output_alias=\{(.*?\)) \}", text)
     donated = re.findall(r"\{\d*\}: \((\d+), \{", aliases[1]) if aliases else []
     return Program(head[1], entry, computations, frozenset(map(int, donated)))

@@ -48,7 +48,7 @@ def test_an_untrained_model_scores_like_independent_pixels_at_the_training_mean(
     mean = data.pixel_mean(dataset.train, "dynamic")
     model = build_vae(Model(), jnp.asarray(mean), key=jax.random.key(0))
     evaluator = Evaluator(Config(), dataset.test, jax.devices()[:1])
-    scores = evaluator.summarise(evaluator.dispatch(model, 16), 16)
+    scores = evaluator.summarise(evaluator.dispatch(model, 64), 64)
     p, test = np.clip(mean, 1e-3, 1 - 1e-3), dataset.test / 255
     independent = -(test * np.log(p) + (1 - test) * np.log1p(-p)).sum((1, 2, 3)).mean()
     assert abs(independent - 205.9) < 0.1
