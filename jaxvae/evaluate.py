@@ -101,10 +101,10 @@ class Evaluator:
         }
 
     def pictures(self, model: VAE) -> tuple[Array, Array]:
-        """Starts drawing ``grid^2`` samples, and ``grid * (grid // 2)`` pairs of a test image and its
-        reconstruction, side by side."""
+        """Starts drawing ``grid^2`` samples, and half as many test images beside their reconstructions."""
         # Before JAX 0.8 what training returns is on the devices in a way that only pmap takes as it is.
-        return self._draw(replicate(model, self._devices), self._images, self._keys)
+        here = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, model)
+        return self._draw(replicate(here, self._devices), self._images, self._keys)
 
     def _standard_error(self, values: Float[np.ndarray, " example"]) -> float:
         return values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan

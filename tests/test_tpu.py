@@ -168,7 +168,7 @@ def test_what_is_lowered_from_shapes_is_what_the_trainer_compiles():
     devices = jax.devices()[:2]
     state = replicate(initial_state(config, jnp.zeros(IMAGE)), devices)
     call = TrainCall(config, images, devices, state, 5)
-    text = tpu_compiler.lower(config, images.shape, devices, 5).compile().as_text()
+    text = tpu_compiler.lower(config, (50, *IMAGE), devices, 5).compile().as_text()
     assert instructions(text) == instructions(call.program())
     found = tpu.read_step(text)
     assert found["all_reduce_bytes"] == 4 * (weights(config, IMAGE) + SCALARS)
