@@ -63,8 +63,11 @@ def positive_integers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in given)
 
 
-def device_name(device: Any) -> str:
-    """What a JAX device calls itself; for a CPU the processor's name and the cores that JAX may use."""
+def device_name(device: Any, count: int = 1) -> str:
+    """What a JAX device, or ``count`` alike, calls itself; for a CPU the processor's name and the cores that
+    JAX may use."""
+    if count > 1:
+        return f"{count} x {device_name(device)}"
     if device.platform != "cpu":
         return device.device_kind
     names: list[str] = []

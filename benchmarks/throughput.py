@@ -125,8 +125,7 @@ def measure(options: argparse.Namespace) -> list[tables.Row]:
         for key, training in trainings.items():
             times[key].append(training.time())
     peak = statistics.median(peaks) * len(devices)
-    name = tables.device_name(devices[0])
-    origin = tables.provenance(f"{len(devices)} x {name}" if len(devices) > 1 else name)
+    origin = tables.provenance(tables.device_name(devices[0], len(devices)))
     rows = []
     for (name, batch_size), seconds in times.items():
         training = trainings[name, batch_size]

@@ -102,9 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Only now: while a run lasts, no other process should hold the device.
     import jax
 
-    name = tables.device_name(jax.devices()[0])
-    count = rows[0]["devices"]
-    origin = tables.provenance(f"{count} x {name}" if count > 1 else name)
+    origin = tables.provenance(tables.device_name(jax.devices()[0], rows[0]["devices"]))
     tables.emit([{**row, **origin} for row in rows], COLUMNS, options.json)
     return 0 if all(row["reached"] for row in rows) else 1
 
