@@ -23,7 +23,7 @@ FLAGS = (
     "--train.steps 1200 --train.log_every 50 --train.eval_every 300 --train.checkpoint_every 50 "
     "--train.devices 1 --eval.importance_samples 2 --eval.interim_importance_samples 1"
 ).split()
-CLOCK = ("seconds", "examples_per_second")
+CLOCK = ("seconds", "examples_per_second", "data_wait")
 LIMIT = 120.0
 """Seconds after which a process counts as hung."""
 

@@ -63,7 +63,7 @@ class Training:
         config = point.config()
         shape = (point.images, point.side, point.side, 1)
         images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        mean = jnp.asarray(pixel_mean(images[:1000], config.data.binarization))
+        mean = jnp.asarray(pixel_mean(images[:1000], config.data))
         state = replicate(initial_state(config, mean), devices)
         steps = config.train.steps_per_call
         if devices[0].platform == "cpu":

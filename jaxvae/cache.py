@@ -49,7 +49,8 @@ class Cache:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(hashlib.sha256(packed).digest() + packed)
             os.replace(partial, self.folder / name)
-            newest_first = sorted(self.folder.iterdir(), key=lambda path: -path.stat().st_mtime_ns)
+            files = (path for path in self.folder.iterdir() if path.is_file())
+            newest_first = sorted(files, key=lambda path: -path.stat().st_mtime_ns)
             for path in newest_first[self._kept :]:
                 path.unlink()
         except OSError:
@@ -58,16 +59,22 @@ class Cache:
                 Path(partial).unlink(missing_ok=True)
 
 
-def users_cache() -> Cache | None:
-    """The cache in the folder that JAXVAE_CACHE_DIR names, or in ``jaxvae`` where the user's caches are.
+def users_folder() -> Path | None:
+    """The folder that JAXVAE_CACHE_DIR names, or ``jaxvae`` where the user's caches are.
 
     None if JAXVAE_CACHE_DIR is set to nothing, or if there is no home.
     """
     given = os.environ.get("JAXVAE_CACHE_DIR")
     if given is not None:
-        return Cache(Path(given)) if given else None
+        return Path(given) if given else None
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:
         return None
-    return Cache(Path(home) / "jaxvae")
+    return Path(home) / "jaxvae"
+
+
+def users_cache() -> Cache | None:
+    """The cache in the user's folder, if there is one."""
+    folder = users_folder()
+    return None if folder is None else Cache(folder)

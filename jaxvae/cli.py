@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import gc
 import os
+import re
 import runpy
 import shlex
 import sys
@@ -14,8 +15,9 @@ from typing import Annotated
 
 import tyro
 
-from jaxvae.config import Config, UserError, validate
+from jaxvae.config import Config, Data, UserError
 from jaxvae.signals import Signals
+from jaxvae.validation import validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +65,44 @@ def main(configs: Path, arguments: list[str] | None = None) -> int:
             again = shlex.join(["python", sys.argv[0], *arguments, "--replay", str(step)])
             print(f"This goes back to that very step and shows it again:\n  {again}", file=sys.stderr)
         _leave(error.exit_code)
+        return error.exit_code
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """Show a set of images before anything is trained on it: python -m jaxvae data NAME."""
+
+    data: Data
+    picture: Path | None = None
+    """Where to write a contact sheet; None: data-NAME.png."""
+
+
+def main_data(arguments: list[str] | None = None) -> int:
+    """Runs ``python -m jaxvae data NAME``, which takes the flags of ``train.py`` that begin with --data;
+    returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    wants_help = bool({"-h", "--help"} & set(arguments))
+    if arguments[:1] != ["data"] or (len(arguments) < 2 and not wants_help):
+        print("usage: python -m jaxvae data NAME [--data.FIELD VALUE ...] [--picture PNG]", file=sys.stderr)
+        return 0 if wants_help else 2
+    named = not arguments[1].startswith("-")
+    name, flags = (arguments[1], arguments[2:]) if named else (Data().name, arguments[1:])
+    found = tyro.cli(
+        Look,
+        args=flags,
+        default=Look(Data(name=name)),
+        prog="python -m jaxvae data NAME",
+        use_underscores=True,
+        config=(tyro.conf.FlagConversionOff,),
+    )
+    try:
+        from jaxvae.look import look
+
+        stem = re.sub(r"[^\w.-]+", "-", found.data.name).strip("-.")
+        print(look(found.data, found.picture or Path(f"data-{stem}.png")))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -5,7 +5,6 @@ field is its ``--help``.
 """
 
 import dataclasses
-import math
 from typing import Any, Literal
 
 Binarization = Literal["none", "threshold", "static", "dynamic"]
@@ -13,6 +12,7 @@ Activation = Literal["relu", "gelu", "silu", "tanh"]
 Likelihood = Literal["bernoulli", "gaussian"]
 Architecture = Literal["mlp", "conv"]
 Precision = Literal["float32", "bfloat16"]
+Placement = Literal["auto", "resident", "stream"]
 
 
 class UserError(Exception):
@@ -32,10 +32,32 @@ class Data:
     """Which images, and how pixels become what the model sees."""
 
     name: str = "mnist"
-    """Data set: mnist (bundled, needs no network)."""
+    """mnist (bundled); a path to your own images: .npy, .npz, IDX, or a folder of PNG or JPEG files, with
+    train/ and test/ in it or without; or a data set of TensorFlow Datasets: NAME, NAME/CONFIG,
+    NAME:VERSION."""
+    dir: str | None = None
+    """Where TensorFlow Datasets are; None: TFDS_DATA_DIR, or ~/tensorflow_datasets."""
+    image_size: int | None = None
+    """Make every image so many pixels high and wide; None: all must have one size already."""
+    resize: Literal["crop", "stretch"] = "crop"
+    """With image_size. crop: scale the shorter side to it and cut out the middle. stretch: scale both."""
+    color: Literal["keep", "gray", "rgb"] = "keep"
+    """keep: images as they are, all gray or all RGB. gray, rgb: convert every image."""
+    test_fraction: float = 0.1
+    """Where there is no test set: this share of the images, always the same ones, is kept for testing."""
     binarization: Binarization = "dynamic"
     """none: pixels / 255. threshold: pixel > 127. static: one Bernoulli draw per image, fixed by
     the seed. dynamic: a new draw each time an image is visited."""
+    dequantization: Literal["none", "uniform"] = "none"
+    """uniform, without binarization: (pixel + u) / 256 with u uniform in [0, 1), a new draw each visit, so
+    that a density bounds the probability of the 8-bit image."""
+    horizontal_flips: bool = False
+    """Mirror half of the training images, a new draw each visit."""
+    placement: Placement = "auto"
+    """resident: all images on each device. stream: read ahead from where they are. auto: resident if they
+    fill no more than half of a device's memory. Both train to the same bits."""
+    workers: int = 2
+    """stream: threads that read ahead."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +183,9 @@ FIXED_PARTS = 8
 
 MAY_CHANGE = frozenset(
     {
+        "data.dir",
+        "data.placement",
+        "data.workers",
         "train.steps",
         "train.steps_per_call",
         "train.log_every",
@@ -183,7 +208,7 @@ from ``train.steps`` through the learning-rate schedule, which the run then says
 def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as JSON-ready nested dictionaries."""
     nested = dataclasses.asdict(config)
-    for name in _WIDTHS:
+    for name in WIDTHS:
         nested["model"][name] = list(nested["model"][name])
     return nested
 
@@ -195,81 +220,27 @@ def from_dict(nested: dict[str, Any]) -> Config:
         if dataclasses.is_dataclass(field.default) and field.name in sections:
             section = dict(sections[field.name])
             if field.name == "model":
-                section |= {name: tuple(section[name]) for name in _WIDTHS if name in section}
+                section |= {name: tuple(section[name]) for name in WIDTHS if name in section}
             sections[field.name] = type(field.default)(**section)
     return Config(**sections)
 
 
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """Every field, by dotted name, whose value differs, with both values."""
-    before, after = _flat(to_dict(old)), _flat(to_dict(new))
+    before, after = flat(to_dict(old)), flat(to_dict(new))
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
 
-def validate(config: Config) -> None:
-    """Raises UserError naming the first field whose value cannot work, the value, and what would."""
-    values = _flat(to_dict(config))
-
-    def require(holds: bool, name: str, wanted: str) -> None:
-        if not holds:
-            raise UserError(f"--{name} {values[name]} cannot work: it must be {wanted}")
-
-    require(0 <= config.seed < 2**32, "seed", "from 0 to 4294967295")
-    for name in _POSITIVE_INTEGERS:
-        require(values[name] >= 1, name, "1 or more")
-    require(config.eval.grid >= 2, "eval.grid", "2 or more")
-    for name in ("optimizer.warmup_steps", "objective.beta_warmup_steps"):
-        require(values[name] >= 0, name, "0 or more")
-    for name in _WIDTHS:
-        widths = values[f"model.{name}"]
-        require(all(width >= 1 for width in widths), f"model.{name}", "widths of 1 or more")
-    if config.model.architecture == "conv":
-        require(len(config.model.channels) > 0, "model.channels", "one number of channels or more, with conv")
-    for name in ("objective.beta", "optimizer.learning_rate"):
-        require(0 <= values[name] <= _LARGEST_FLOAT32, name, "finite in float32 and not negative")
-    for name in ("optimizer.beta1", "optimizer.beta2"):
-        require(0 <= values[name] < 1, name, "at least 0 and below 1")
-    require(0 < config.optimizer.epsilon < math.inf, "optimizer.epsilon", "finite and above 0")
-    clip, ema, devices = config.optimizer.clip_norm, config.optimizer.ema_decay, config.train.devices
-    require(clip is None or 0 < clip < math.inf, "optimizer.clip_norm", "above 0, or None")
-    require(ema is None or 0 <= ema < 1, "optimizer.ema_decay", "at least 0 and below 1, or None")
-    require(devices is None or devices >= 1, "train.devices", "1 or more, or None for all")
-    if config.train.reduction == "fixed":
-        require(
-            config.train.batch_size % FIXED_PARTS == 0,
-            "train.batch_size",
-            f"a multiple of {FIXED_PARTS} with --train.reduction fixed",
-        )
-    require(1e-3 <= config.model.sigma <= 1e3, "model.sigma", "from 0.001 to 1000")
-    if config.model.likelihood == "bernoulli" and config.data.binarization == "none":
-        raise UserError(
-            "--model.likelihood bernoulli needs pixels that are 0 or 1, but --data.binarization is none: "
-            "choose --data.binarization dynamic, static or threshold, or --model.likelihood gaussian"
-        )
+WIDTHS = ("channels", "hidden")
+"""Fields of the model that are tuples."""
 
 
-_WIDTHS = ("channels", "hidden")
-_LARGEST_FLOAT32 = 3.4028234e38
-_POSITIVE_INTEGERS = (
-    "model.latent_dim",
-    "train.steps",
-    "train.batch_size",
-    "train.steps_per_call",
-    "train.log_every",
-    "train.eval_every",
-    "train.checkpoint_every",
-    "train.checkpoints_kept",
-    "eval.importance_samples",
-    "eval.interim_importance_samples",
-    "eval.batch_size",
-)
-
-
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every field by its dotted name."""
+    found: dict[str, Any] = {}
     for name, value in nested.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
-    return flat
+            found[prefix + name] = value
+    return found

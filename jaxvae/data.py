@@ -2,8 +2,6 @@
 
 import gzip
 import hashlib
-import math
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -11,56 +9,94 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from jaxvae.config import Binarization, Data, UserError
+from jaxvae.config import Data, UserError
+from jaxvae.idx import decode_idx
+from jaxvae.pixels import blocks, digest_images
 
 
 class Dataset(NamedTuple):
-    """Training and test images as they were stored: 8 bits a channel."""
+    """Training and test images as they were stored: 8 bits a channel. Large ones are memory maps."""
 
     train: UInt8[np.ndarray, "train height width channel"]
     test: UInt8[np.ndarray, "test height width channel"]
+    title: str = "images"
+    """Where they come from, for people."""
+    noted_digest: str | None = None
+    """``digest()``, if it is known already."""
 
     def digest(self) -> str:
         """SHA-256 over the shapes and pixels of both, by which a run knows its data again."""
-        digest = hashlib.sha256()
-        for images in self:
-            digest.update(f"{images.shape}\n".encode())
-            digest.update(np.ascontiguousarray(images).data)
-        return digest.hexdigest()
+        return self.noted_digest or digest_images(self.train, self.test)
 
 
 def load(config: Data) -> Dataset:
-    """The images that ``data.name`` names; raises UserError with the known names if it names none."""
+    """The images that ``data.name`` names; raises UserError if there are none, or if they cannot be used."""
     begun = _begun.pop(config, None)
     return begun.result() if begun is not None else _load(config)
 
 
 def begin_loading(config: Data) -> None:
-    """Loads in the background what ``load`` will be asked for, once."""
+    """Loads in the background what ``load`` will be asked for, once, if that takes no more than a moment."""
+    if config.name != BUNDLED:
+        return
     thread = ThreadPoolExecutor(1, "data")
     _begun[config] = thread.submit(_load, config)
     thread.shutdown(wait=False)
 
 
 _begun: dict[Data, Future[Dataset]] = {}
+BUNDLED = "mnist"
 
 
 def _load(config: Data) -> Dataset:
-    source = SOURCES.get(config.name)
-    if source is None:
-        raise UserError(f"--data.name {config.name} is not a data set here: use {', '.join(SOURCES)}")
-    return source()
+    changes = config.image_size is not None or config.color != "keep"
+    if config.name == BUNDLED and not changes:
+        return _mnist()
+    # What is bundled needs none of these.
+    from jaxvae.files import own_images
+    from jaxvae.kept import kept
+    from jaxvae.tfds import parse_name, tfds_images
+
+    path, name = Path(config.name).expanduser(), parse_name(config.name)
+    if config.name == BUNDLED:
+        source = own_images(MNIST, config)
+    elif path.exists():
+        source = own_images(path, config)
+    elif name is not None:
+        source = tfds_images(name, config)
+    else:
+        raise UserError(f"--data.name {config.name}: there is no such file or folder")
+    if source.is_array and not changes:
+        train, test = source.open()
+        if train.ready is not None and test is not None and test.ready is not None:
+            if train.ready.shape[1:] != test.ready.shape[1:]:
+                shapes = f"{train.ready.shape[1:]} and {test.ready.shape[1:]}"
+                raise UserError(
+                    f"{source.title}: training and test images have the shapes {shapes}, which must be equal"
+                )
+            return Dataset(train.ready, test.ready, source.title)
+    found = kept(source, config)
+    return Dataset(found.train, found.test, source.title, found.digest)
 
 
 def pixel_mean(
-    images: UInt8[np.ndarray, "example height width channel"], binarization: Binarization
+    images: UInt8[np.ndarray, "example height width channel"], config: Data
 ) -> Float32[np.ndarray, "height width channel"]:
     """Mean over the images of what the model sees, each in [0, 1]."""
-    if binarization == "threshold":
-        return (images > 127).mean(axis=0, dtype=np.float64).astype(np.float32)
-    return (images.mean(axis=0, dtype=np.float64) / 255).astype(np.float32)
+    total = np.zeros(images.shape[1:], np.uint64)
+    for block in blocks(images):
+        total += (block > 127 if config.binarization == "threshold" else block).sum(axis=0, dtype=np.uint64)
+    mean = total.astype(np.float64) / len(images)
+    if config.dequantization == "uniform":
+        mean = (mean + 0.5) / 256
+    elif config.binarization != "threshold":
+        mean = mean / 255
+    if config.horizontal_flips:
+        mean = (mean + mean[:, ::-1]) / 2
+    return mean.astype(np.float32)
 
 
+MNIST = Path(__file__).parent / "mnist"
 MNIST_SHA256 = {
     "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
@@ -69,9 +105,8 @@ MNIST_SHA256 = {
 
 
 def _mnist() -> Dataset:
-    folder = Path(__file__).parent / "mnist"
-    train, test = (_checked(folder / name, digest) for name, digest in MNIST_SHA256.items())
-    return Dataset(decode_idx(train)[..., None], decode_idx(test)[..., None])
+    train, test = (_checked(MNIST / name, digest) for name, digest in MNIST_SHA256.items())
+    return Dataset(decode_idx(train)[..., None], decode_idx(test)[..., None], "mnist")
 
 
 def _checked(path: Path, sha256: str) -> bytes:
@@ -82,23 +117,3 @@ def _checked(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(packed).hexdigest() != sha256:
         raise UserError(f"{path} is damaged: its SHA-256 is not {sha256}; reinstall jaxvae")
     return gzip.decompress(packed)
-
-
-def decode_idx(content: bytes) -> UInt8[np.ndarray, "..."]:
-    """The array in an IDX file of unsigned bytes, MNIST's format; raises ValueError if it is not one.
-
-    Big-endian: two zero bytes, the type (8), the number of axes, a 32-bit length for each, the values.
-    """
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise ValueError("not an IDX file of unsigned bytes")
-    axes = content[3]
-    header = 4 + 4 * axes
-    shape = tuple(int(n) for n in np.frombuffer(content[4:header], ">u4"))
-    if len(content) != header + math.prod(shape):
-        raise ValueError(
-            f"an IDX file of shape {shape} has {header + math.prod(shape)} bytes, not {len(content)}"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
-SOURCES: dict[str, Callable[[], Dataset]] = {"mnist": _mnist}

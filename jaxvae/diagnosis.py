@@ -35,9 +35,10 @@ def diagnose(
     config: Config,
     state: TrainState,
     indices: Int[Array, " batch"],
-    images: UInt8[Array, "example height width channel"],
+    images: UInt8[Array, "batch height width channel"],
 ) -> Diagnosis:
-    """Computes the step that ``state`` is at, on one device, without taking it."""
+    """Computes the step that ``state`` is at, on one device, without taking it; ``images`` are those at
+    ``indices`` of the training set."""
     keys, positions = train_keys(config), jnp.arange(len(indices))
     pixels, shape = as_rows(images), images.shape[1:]
     x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)

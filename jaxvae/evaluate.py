@@ -1,5 +1,6 @@
 """How good is the model? Every test image, exactly once."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +14,20 @@ from jaxvae.compiler import Compiler
 from jaxvae.config import Config
 from jaxvae.keys import Stream, fold_in_each, stream
 from jaxvae.objectives import Bounds, importance_weighted_bounds
-from jaxvae.parallel import AXIS, Device, gather_over_devices, map_over_devices, replicate, shard, split_batch
+from jaxvae.parallel import (
+    AXIS,
+    Device,
+    gather_over_devices,
+    local_part,
+    map_over_devices,
+    replicate,
+    shape_sharded,
+    shard,
+    split_batch,
+)
+from jaxvae.pixels import gather
 from jaxvae.preprocessing import preprocess
+from jaxvae.streaming import ImageStream, rows_at_most
 from jaxvae.vae import VAE
 
 ACTIVE_VARIANCE = 0.01
@@ -26,7 +39,8 @@ class Evaluator:
 
     The binarisation draw and the noise of an image are functions of (seed, its index): two evaluations
     of the same weights agree, and more importance samples only add draws. Always float32, at the highest
-    precision of matrix products that the device has.
+    precision of matrix products that the device has. The images are on every device, or, ``streamed``, are
+    read again for each evaluation; the scores are the same.
     """
 
     def __init__(
@@ -34,53 +48,89 @@ class Evaluator:
         config: Config,
         images: UInt8[np.ndarray, "example height width channel"],
         devices: Sequence[Device],
+        streamed: bool = False,
     ):
-        self._config = config
+        self._config, self._devices, self._streamed = config, devices, streamed
         self._count = len(images)
         self._dimensions = math.prod(images.shape[1:])
-        self._devices = devices
-        self._images, self._keys = replicate(
-            (images, tuple(stream(config.seed, name) for name in _STREAMS)), devices
-        )
+        self._on_host = images
+        # Rounded up to what the devices can share: an image's score does not depend on the others.
+        self._batch_size = -(-config.eval.batch_size // len(devices)) * len(devices)
+        pairs = min(config.eval.grid * (config.eval.grid // 2), self._count)
+        shown = gather(images, np.arange(pairs))
+        keys = tuple(stream(config.seed, name) for name in _STREAMS)
+        self._keys, self._shown = replicate((keys, shown), devices)
+        self._images = None if streamed else replicate(images, devices)
         self._score = self.map_scores(devices)
         self._draw = jax.jit(self._draw_pictures)
 
     def prepare(self, model: VAE, compiler: Compiler) -> None:
         """Begins to compile, in the background, what will score and draw models like this one, which may be
         only shapes."""
-        score = compiler.begin(compiler, self._score, self._devices, model, *self._score_arguments(1))
-        draw = compiler.begin(compiler, self._draw, self._devices, model, self._images, self._keys)
+        images: Any = self._images
+        if self._streamed:
+            _, rows, batch = self._pieces()[0].shape
+            shape = (rows, batch, *self._on_host.shape[1:])
+            images = shape_sharded(shape, self._on_host.dtype, self._devices)
+        arguments = *self._score_arguments(self._pieces()[0], 1), images
+        score = compiler.begin(compiler, self._score, self._devices, model, *arguments)
+        draw = compiler.begin(compiler, self._draw, self._devices, model, self._shown, self._keys)
         self._score = lambda *arguments: score.result()(*arguments)
         self._draw = lambda *arguments: draw.result()(*arguments)
 
     def map_scores(self, devices: Sequence[Device]) -> Any:
         """What scores the images, still to be compiled: also for devices that are not here."""
-        return map_over_devices(self._score_rows, devices, mapped=(False, True, False, False, False))
+        mapped = (False, True, False, False, self._streamed)
+        return map_over_devices(self._score_rows, devices, mapped=mapped)
 
-    def dispatch(self, model: VAE, samples: int) -> Bounds:
-        """Starts scoring; the result's arrays are filled while the host goes on."""
-        return self._score(model, *self._score_arguments(samples))
+    def dispatch(self, model: VAE, samples: int) -> list[Bounds]:
+        """Starts scoring, in one piece or, if images are streamed, several; the results' arrays are filled
+        while the host goes on."""
+        pieces, scores = self._pieces(), []
+        if not self._streamed:
+            return [self._score(model, *self._score_arguments(pieces[0], samples), self._images)]
 
-    def _score_arguments(self, samples: int) -> tuple:
-        # Rounded up to what the devices can share: an image's score does not depend on the others.
-        count = len(self._devices)
-        batch_size = -(-self._config.eval.batch_size // count) * count
-        rows = -(-self._count // batch_size)
-        # The last batch is filled up with image 0, whose extra scores ``summarise`` cuts off.
-        indices = np.zeros(rows * batch_size, np.int32)
+        def rows(number: int) -> Int[np.ndarray, "device row local"]:
+            return local_part(pieces[number], self._devices)
+
+        ahead = ImageStream(self._on_host, rows, len(pieces), self._devices, self._config.data.workers)
+        with contextlib.closing(ahead):
+            for piece in pieces:
+                # No more pieces on the devices than the one that is scored, and the next.
+                jax.block_until_ready(scores[-2:-1])
+                images = ahead.next(scores[-1:])
+                scores.append(self._score(model, *self._score_arguments(piece, samples), images))
+        return scores
+
+    def _pieces(self) -> list[Int[np.ndarray, "device row local"]]:
+        """The images' indices, as they are scored at once; all pieces are alike."""
+        size, count = self._batch_size, len(self._devices)
+        rows = -(-self._count // size)
+        each = min(rows, rows_at_most(size, self._on_host)) if self._streamed else rows
+        rows = -(-rows // each) * each
+        # The last batches are filled up with image 0, whose extra scores ``summarise`` cuts off.
+        indices = np.zeros(rows * size, np.int32)
         indices[: self._count] = np.arange(self._count)
-        indices = shard(split_batch(indices.reshape(rows, batch_size), count), self._devices)
+        return [split_batch(piece, count) for piece in indices.reshape(-1, each, size)]
+
+    def _score_arguments(self, piece: Int[np.ndarray, "device row local"], samples: int) -> tuple:
         samples_each = replicate(np.asarray(samples, np.int32), self._devices)
-        return indices, samples_each, self._keys, self._images
+        return shard(piece, self._devices), samples_each, self._keys
 
-    def summarise(self, bounds: Bounds, samples: int) -> dict[str, Any]:
-        """Means over the images and their standard errors, in float64; waits for the scores."""
+    def summarise(self, bounds: list[Bounds], samples: int) -> dict[str, Any]:
+        """Means over the images and their standard errors, in float64; waits for the scores.
 
-        host: Any = jax.device_get(bounds)
+        Bits per dimension are those of the 8-bit image where pixels are dequantised: the density is one over
+        pixels / 256.
+        """
+
+        pieces: Any = jax.device_get(bounds)
+        host: Any = jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
 
         def flat(scores: np.ndarray) -> Float[np.ndarray, "example ..."]:
             return scores.astype(np.float64).reshape(-1, *scores.shape[2:])[: self._count]
 
+        bits = 8 if self._config.data.dequantization == "uniform" else 0
         rate, distortion = flat(host.terms.rate), flat(host.terms.distortion)
         elbo, log_likelihood = -(rate + distortion), flat(host.importance_weighted)
         gap = log_likelihood - elbo
@@ -95,7 +145,7 @@ class Evaluator:
             "gap": gap.mean(),
             "gap_stderr": self._standard_error(gap),
             "active_units": int(np.sum(variance > ACTIVE_VARIANCE)),
-            "bits_per_dim": -log_likelihood.mean() / (self._dimensions * math.log(2)),
+            "bits_per_dim": -log_likelihood.mean() / (self._dimensions * math.log(2)) + bits,
             "importance_samples": samples,
             "examples": self._count,
         }
@@ -104,15 +154,15 @@ class Evaluator:
         """Starts drawing ``grid^2`` samples, and half as many test images beside their reconstructions."""
         # Before JAX 0.8 what training returns is on the devices in a way that only pmap takes as it is.
         here = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, model)
-        return self._draw(replicate(here, self._devices), self._images, self._keys)
+        return self._draw(replicate(here, self._devices), self._shown, self._keys)
 
     def _standard_error(self, values: Float[np.ndarray, " example"]) -> float:
         return values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
     def _inputs(self, pixels, keys, indices):
-        binarization = fold_in_each(keys[0], indices)
-        mode = self._config.data.binarization
-        return jax.vmap(preprocess, in_axes=(0, 0, None))(pixels, binarization, mode)
+        return jax.vmap(preprocess, in_axes=(0, 0, None))(
+            pixels, fold_in_each(keys[0], indices), self._config.data
+        )
 
     def _score_rows(
         self,
@@ -120,22 +170,21 @@ class Evaluator:
         indices: Int[Array, "row batch"],
         samples: Int[Array, ""],
         keys: tuple[Key[Array, ""], ...],
-        images: UInt8[Array, "example height width channel"],
+        images: UInt8[Array, "... height width channel"],
     ) -> Bounds:
-        def score(row: Int[Array, " batch"]) -> Bounds:
-            x = self._inputs(images[row], keys, row)
+        def score(scored: tuple) -> Bounds:
+            row, pixels = scored
+            x = self._inputs(images[row] if pixels is None else pixels, keys, row)
             bounds = jax.vmap(importance_weighted_bounds, in_axes=(None, 0, 0, None))
             return bounds(model, x, fold_in_each(keys[1], row), samples)
 
         with jax.default_matmul_precision("highest"):
-            scores = jax.lax.map(score, indices)
+            scores = jax.lax.map(score, (indices, images if self._streamed else None))
         return gather_over_devices(scores, AXIS, axis=1)
 
     def _draw_pictures(self, model: VAE, images, keys) -> tuple[Array, Array]:
-        grid = self._config.eval.grid
-        pairs = min(grid * (grid // 2), self._count)
-        latents = fold_in_each(keys[2], jnp.arange(grid**2))
-        x = self._inputs(images[:pairs], keys, jnp.arange(pairs))
+        latents = fold_in_each(keys[2], jnp.arange(self._config.eval.grid**2))
+        x = self._inputs(images, keys, jnp.arange(len(images)))
         both = jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=1)
         return jax.vmap(model.sample)(latents), both.reshape(-1, *x.shape[1:])
 

@@ -17,22 +17,24 @@ from jaxtyping import PyTree
 
 from jaxvae import hosts
 from jaxvae.cache import Cache
-from jaxvae.call import TrainCall
+from jaxvae.call import TrainCall, steps_per_call
 from jaxvae.checkpoint import Checkpoints, Restored
 from jaxvae.compiler import Compiler
-from jaxvae.config import Config, RunError, UserError, validate
+from jaxvae.config import Config, RunError, UserError
 from jaxvae.data import Dataset, load, pixel_mean
 from jaxvae.evaluate import Evaluator
 from jaxvae.goodput import Goodput
 from jaxvae.lock import Lock
-from jaxvae.loop import Loop, Outlet, steps_per_call
+from jaxvae.loop import Loop, Outlet
 from jaxvae.metrics import MetricsFile, write_json
 from jaxvae.optimizer import learning_rate_schedule
 from jaxvae.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
+from jaxvae.placement import choose_places
 from jaxvae.report import Watcher
 from jaxvae.signals import NoSignals, Signals
 from jaxvae.state import TrainState, initial_state, state_shapes
 from jaxvae.vae import GaussianLikelihood
+from jaxvae.validation import validate
 from jaxvae.workdir import Workdir
 
 
@@ -55,6 +57,7 @@ def fit(
     validate(config)
     devices = devices_for(config.train)
     dataset = load(config.data)
+    places = choose_places(config.data.placement, dataset, devices)
     shapes = state_shapes(config, dataset.train.shape[1:])
     folder, watcher = Workdir(path), Watcher(silent=not hosts.is_first())
     with contextlib.ExitStack() as stack, _several_processes():
@@ -63,23 +66,26 @@ def fit(
         begun = begun or _Begun({}, None, Outlet(None, None, Goodput(None, started)))
         step = int(hosts.broadcast(np.asarray(begun.step)))
         _announce(watcher, folder, config, step, begun)
+        watcher.images(dataset, places)
         begun.outlet.goodput.until_now("setup")
         # The compiler's own thread has first what this one soon waits for, training, and then evaluation.
         compiler, placed = stack.enter_context(Compiler(cache)), shapes_replicated(shapes, devices)
         call = None
-        if step < config.train.steps:
-            per_call = steps_per_call(config, step)
-            call = compiler.begin(TrainCall, config, dataset.train, devices, placed, per_call, compiler)
+        if (stop := config.train.steps) > step:
+            steps = steps_per_call(config, step, places.steps_at_most(config, dataset))
+            feed = stack.enter_context(places.feed(config, dataset, devices, step, stop, steps))
+            call = compiler.begin(TrainCall, config, dataset.train, devices, placed, steps, compiler, feed)
         restored = begun.restored
         state = _first_state(config, dataset, devices, compiler) if restored is None else restored.state
         state = replicate(hosts.broadcast(state), devices)
-        evaluator = Evaluator(config, dataset.test, devices)
+        evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
         evaluator.prepare(placed.evaluated, compiler)
         loop = Loop(
-            config, folder, devices, dataset, watcher, evaluator, begun.outlet, signals or NoSignals()
+            *(config, folder, devices, dataset, watcher, evaluator, begun.outlet, signals or NoSignals()),
+            places.train_streams,
         )
         throughput: dict[str, float | None] = dict.fromkeys(
-            ("examples_per_second", "compile_seconds", "train_seconds")
+            ("examples_per_second", "compile_seconds", "train_seconds", "data_wait")
         )
         if call is not None:
             state, throughput = loop.train(state, step, call)
@@ -88,7 +94,7 @@ def fit(
 
 def _first_state(config: Config, dataset: Dataset, devices: list[Device], compiler: Compiler) -> TrainState:
     """The state before the first step, on the first of this process's devices."""
-    mean = pixel_mean(dataset.train, config.data.binarization)
+    mean = pixel_mean(dataset.train, config.data)
     function = jax.jit(functools.partial(initial_state, config))
     return compiler(function, local_devices(devices)[:1], mean)(mean)
 
@@ -191,6 +197,7 @@ def _finish(
     summary = {
         "step": step,
         "test": test,
+        "data": _describe_data(config, loop),
         "throughput": throughput,
         "device": {"platform": device.platform, "kind": device.device_kind, "count": len(devices)},
         "versions": versions(),
@@ -205,6 +212,22 @@ def _finish(
     watcher.table(summary)
     watcher.say(f"Pictures, metrics and checkpoints are in {folder.path}")
     return summary
+
+
+def _describe_data(config: Config, loop: Loop) -> dict[str, Any]:
+    """What the numbers are of, and what was done to pixels before the model saw them."""
+    data, dataset = config.data, loop.dataset
+    return {
+        "name": data.name,
+        "source": dataset.title,
+        "sha256": (loop.outlet.record or {}).get("data"),
+        "train": len(dataset.train),
+        "test": len(dataset.test),
+        "image_shape": list(dataset.train.shape[1:]),
+        "binarization": data.binarization,
+        "dequantization": data.dequantization,
+        "horizontal_flips": data.horizontal_flips,
+    }
 
 
 def versions() -> dict[str, str | None]:

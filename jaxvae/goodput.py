@@ -8,10 +8,10 @@ from pathlib import Path
 
 from jaxvae.metrics import write_json
 
-PARTS = ("setup", "compile", "train", "evaluate", "checkpoint_stall", "lost_to_restarts")
-"""``train`` is what remains of training when waiting for evaluations and checkpoints is taken out;
+PARTS = ("setup", "compile", "train", "data_wait", "evaluate", "checkpoint_stall", "lost_to_restarts")
+"""``train`` is what remains of training when waiting for images, evaluations and checkpoints is taken out;
 ``lost_to_restarts`` is work that was done, lost with its process, and done again."""
-_REDONE = ("train", "evaluate", "checkpoint_stall")
+_REDONE = ("train", "data_wait", "evaluate", "checkpoint_stall")
 
 
 class Goodput:
@@ -51,6 +51,11 @@ class Goodput:
         now = time.perf_counter()
         self.seconds[part] += now - self._marked
         self._marked = now
+
+    def move(self, seconds: float, source: str, target: str) -> None:
+        """Books on ``target`` what was booked on ``source``."""
+        self.seconds[source] -= seconds
+        self.seconds[target] += seconds
 
     @contextlib.contextmanager
     def spending(self, part: str, otherwise: str = "train") -> Iterator[None]:

@@ -12,10 +12,14 @@ GAP = 2
 
 
 def write_grid(path: Path, images: Float[np.ndarray, "image height width channel"], columns: int) -> None:
-    """Writes images (1 or 3 channels, values in [0, 1]; others are clipped) row by row, ``columns`` a row."""
+    """Writes images (values in [0, 1]; others are clipped) row by row, ``columns`` a row.
+
+    Of images that are neither gray nor RGB, the first channel is shown, or the first three.
+    """
     # Not needed before the first picture.
     from PIL import Image
 
+    images = images[..., : 1 if images.shape[3] < 3 else 3]
     count, height, width, channel = images.shape
     pixels = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
     factor = max(1, TILE // max(height, width))

@@ -27,11 +27,15 @@ class Stream(enum.IntEnum):
     STATIC_BINARIZATION = 3
     """The one draw of a statically binarised training image: by index in the training set."""
     TEST_BINARIZATION = 4
-    """The one draw of a test image: by index in the test set."""
+    """The one draw of a test image, binarised or dequantised: by index in the test set."""
     TEST_POSTERIOR = 5
     """Importance samples: by index in the test set, then by sample."""
     PICTURES = 6
     """Latents of the sample pictures, the same at every evaluation."""
+    DEQUANTIZATION = 7
+    """What is added to pixels of 256 levels: by step, then by index in the global batch."""
+    FLIPS = 8
+    """Which training images are mirrored: by step, then by index in the global batch."""
 
 
 def stream(seed: int, name: Stream) -> Key[Array, ""]:

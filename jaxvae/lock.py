@@ -21,6 +21,8 @@ class Lock:
     def __init__(self, path: Path):
         """Raises UserError, with the holder's process and host, if another process has it."""
         self._path = path
+        self.excludes = True
+        """Whether others are kept out: not where there are no locks."""
         while True:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
@@ -34,6 +36,7 @@ class Lock:
             except OSError as error:
                 if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL):
                     raise
+                self.excludes = False
             # The holder before may have removed the file between the opening and the locking.
             if _is_still(self._descriptor, path):
                 break

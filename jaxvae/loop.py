@@ -37,15 +37,6 @@ from jaxvae.step import Report
 from jaxvae.workdir import Workdir
 
 
-def steps_per_call(config: Config, start: int) -> int:
-    """How many steps a compiled call runs: the largest number up to ``train.steps_per_call`` that divides
-    the run's length, where it starts, and every cadence that falls due before its end."""
-    train = config.train
-    cadences = (train.log_every, train.eval_every, train.checkpoint_every)
-    common = math.gcd(train.steps, start, *(every for every in cadences if every < train.steps))
-    return max(n for n in range(1, min(common, train.steps_per_call) + 1) if common % n == 0)
-
-
 class Outlet(NamedTuple):
     """Where the first process writes; the others have only a ledger that is never read."""
 
@@ -62,7 +53,7 @@ class _Due(NamedTuple):
     step: int
     steps: int
     report: Report
-    scores: Bounds | None
+    scores: list[Bounds] | None
     pictures: tuple[Array, Array] | None
     saved: TrainState | None
 
@@ -80,10 +71,11 @@ class Loop:
         evaluator: Evaluator,
         outlet: Outlet,
         signals: Signals,
+        streamed: bool = False,
     ):
         self.config, self.folder, self.devices, self.dataset = config, folder, devices, dataset
         self.watcher, self.evaluator, self.outlet, self.signals = watcher, evaluator, outlet, signals
-        self._has_evaluated = False
+        self.streamed, self._has_evaluated = streamed, False
 
     def train(
         self, state: TrainState, start: int, compiled: Future[TrainCall]
@@ -97,7 +89,7 @@ class Loop:
         call = compiled.result()
         self.outlet.goodput.until_now("compile")
         per_call = call.steps
-        if per_call < min(10, train.steps_per_call, train.steps):
+        if not self.streamed and per_call < min(10, train.steps_per_call, train.steps):
             self.watcher.say(
                 f"Note: only {per_call} steps fit one compiled call, which may be slower: give train.steps, "
                 "log_every, eval_every and checkpoint_every a larger common divisor."
@@ -110,6 +102,7 @@ class Loop:
             due = None
             for step in range(start, train.steps, per_call):
                 state, report = call(state, step, self.signals.asked is not None)
+                self._waited = call.waited
                 previous, due = due, self._dispatch(state, report, step + per_call, per_call)
                 if previous is not None:
                     self._handle(previous, state)
@@ -132,6 +125,7 @@ class Loop:
             "examples_per_second": trained / (seconds - self._earlier),
             "compile_seconds": call.compile_seconds,
             "train_seconds": seconds,
+            "data_wait": self._waited / (seconds - self._earlier) if self.streamed else 0.0,
         }
 
     def _stops(self, previous: _Due | None) -> bool:
@@ -195,6 +189,8 @@ class Loop:
             if self.outlet.checkpoints is not None:
                 self.outlet.checkpoints.check()
             self.outlet.goodput.until_now("train")
+            self.outlet.goodput.move(self._waited - self._booked, "train", "data_wait")
+            self._booked = self._waited
             self.outlet.goodput.write(every=1.0)
 
     def _save(self, step: int, state: TrainState) -> None:
@@ -226,6 +222,7 @@ class Loop:
         self._started = self._logged_at = time.perf_counter()
         self._earlier = self.outlet.metrics.seconds if self.outlet.metrics is not None else 0.0
         self._logged_step = step
+        self._waited = self._booked = self._logged_wait = 0.0
 
     def _seconds(self) -> float:
         return self._earlier + time.perf_counter() - self._started
@@ -247,6 +244,9 @@ class Loop:
             "examples_per_second": examples / (now - self._logged_at),
             "seconds": self._seconds(),
         }
+        if self.streamed:
+            line["data_wait"] = (self._waited - self._logged_wait) / (now - self._logged_at)
+            self._logged_wait = self._waited
         if totals.skipped:
             line["skipped"] = int(totals.skipped)
             self.watcher.say(f"Warning: {line['skipped']} steps up to {step} were not finite and skipped.")

@@ -69,12 +69,25 @@ def shapes_replicated(tree: PyTree, devices: Sequence[Device]) -> PyTree:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
 
 
+def local_part(array: Shaped[np.ndarray, "device ..."], devices: Sequence[Device]) -> np.ndarray:
+    """What belongs to this process's devices of an array whose leading axis is all the devices'."""
+    return array[slice(*_local_range(devices))]
+
+
+def shard_local(tree: PyTree, devices: Sequence[Device]) -> PyTree:
+    """Gives each device of this process its part of arrays whose leading axis is that of these devices."""
+    return jax.device_put(tree, NamedSharding(_mesh(devices), PartitionSpec(AXIS)))
+
+
 def shard(tree: PyTree, devices: Sequence[Device]) -> PyTree:
     """Gives each device of this process its part of arrays whose leading axis is all the devices'."""
-    mine = slice(*_local_range(devices))
-    return jax.device_put(
-        jax.tree.map(lambda array: array[mine], tree), NamedSharding(_mesh(devices), PartitionSpec(AXIS))
-    )
+    return shard_local(jax.tree.map(lambda array: local_part(array, devices), tree), devices)
+
+
+def shape_sharded(shape: tuple[int, ...], dtype: Any, devices: Sequence[Device]) -> jax.ShapeDtypeStruct:
+    """Shape, type and place of what ``shard_local`` would make of an array, for this process's devices."""
+    place = NamedSharding(_mesh(devices), PartitionSpec(AXIS))
+    return jax.ShapeDtypeStruct((len(local_devices(devices)), *shape), dtype, sharding=place)
 
 
 def _mesh(devices: Sequence[Device]) -> Mesh:

@@ -5,22 +5,44 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
 from jaxvae import noise
-from jaxvae.config import Binarization
+from jaxvae.config import Data
 
 
 def preprocess(
-    pixels: UInt8[Array, "height width channel"], key: Key[Array, ""], binarization: Binarization
+    pixels: UInt8[Array, "height width channel"], key: Key[Array, ""], data: Data
 ) -> Float[Array, "height width channel"]:
     """One image in the model's space.
 
-    ``none``: pixel / 255 in [0, 1]. ``threshold``: 1 where pixel > 127. ``static`` and ``dynamic``: a
-    Bernoulli draw with probability pixel / 255 from ``key``; the two differ only in the caller's key.
+    Binarization ``none``: pixel / 255 in [0, 1], or with uniform dequantization (pixel + u) / 256 in
+    [0, 1) (Uria et al. 2013, arXiv 1306.0186). ``threshold``: 1 where pixel > 127. ``static`` and
+    ``dynamic``: a Bernoulli draw with probability pixel / 255 from ``key``; the two differ only in the
+    caller's key.
     """
-    if binarization == "none":
+    if data.dequantization == "uniform":
+        return _dequantize(pixels, key)
+    if data.binarization == "none":
         return pixels.astype(jnp.float32) / 255
-    if binarization == "threshold":
+    if data.binarization == "threshold":
         return (pixels > 127).astype(jnp.float32)
     return _bernoulli(pixels, key)
+
+
+def flip_half(
+    x: Float[Array, "height width channel"], key: Key[Array, ""]
+) -> Float[Array, "height width channel"]:
+    """The image, or with probability 1/2 its mirror image, left for right."""
+    return jnp.where(noise.bits(key, 1)[0] >> 31 == 1, x[:, ::-1], x)
+
+
+def _dequantize(
+    pixels: UInt8[Array, "height width channel"], key: Key[Array, ""]
+) -> Float[Array, "height width channel"]:
+    """``(pixel + r / 2^16) / 256`` with r uniform on 16 bits: exact in float32, and always below 1."""
+    words = noise.bits(key, -(-pixels.size // 2))
+    r = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[: pixels.size]
+    levels = pixels.reshape(-1).astype(jnp.float32)
+    x = (levels + r.astype(jnp.float32) / 65536) / 256
+    return x.reshape(pixels.shape)
 
 
 def _bernoulli(

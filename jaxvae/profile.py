@@ -8,15 +8,16 @@ from typing import NamedTuple
 import jax
 
 from jaxvae import hosts
-from jaxvae.call import TrainCall
-from jaxvae.config import Config, RunError, UserError, validate
+from jaxvae.call import TrainCall, steps_per_call
+from jaxvae.config import Config, RunError, UserError
 from jaxvae.data import load
-from jaxvae.loop import steps_per_call
 from jaxvae.parallel import devices_for, replicate
+from jaxvae.placement import choose_places
 from jaxvae.program import Program, describe, part_of_step, read_program
 from jaxvae.replay import state_before
 from jaxvae.state import TrainState
 from jaxvae.timeline import Timeline, read_timeline
+from jaxvae.validation import validate
 from jaxvae.workdir import Workdir
 
 STEPS = 100
@@ -55,14 +56,18 @@ def profile(config: Config, path: Path) -> str:
     state, start = state_before(config, folder, dataset)
     folder.prepare_profile()
     state = replicate(state, devices)
-    call = TrainCall(config, dataset.train, devices, state, steps_per_call(config, start))
-    runs = _Runs(call, state, start, max(2, math.ceil(STEPS / call.steps)))
-    runs.seconds()  # the first call after compiling is not like the others
-    usual = runs.seconds()
-    options = jax.profiler.ProfileOptions()
-    options.python_tracer_level = 0
-    with jax.profiler.trace(folder.profile, profiler_options=options):
-        watched = runs.seconds()
+    places = choose_places(config.data.placement, dataset, devices)
+    steps = steps_per_call(config, start, places.steps_at_most(config, dataset))
+    calls = max(2, math.ceil(STEPS / steps))
+    with places.feed(config, dataset, devices, start, start + 3 * calls * steps, steps) as feed:
+        call = TrainCall(config, dataset.train, devices, state, steps, feed=feed)
+        runs = _Runs(call, state, start, calls)
+        runs.seconds()  # the first call after compiling is not like the others
+        usual = runs.seconds()
+        options = jax.profiler.ProfileOptions()
+        options.python_tracer_level = 0
+        with jax.profiler.trace(folder.profile, profiler_options=options):
+            watched = runs.seconds()
     trace = newest_trace(folder.profile)
     program = read_program(call.program())
     timeline = read_timeline(trace, program)

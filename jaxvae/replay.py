@@ -9,15 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import order
-from jaxvae.call import TrainCall
+from jaxvae.call import TrainCall, largest_divisor
 from jaxvae.checkpoint import Checkpoints
-from jaxvae.config import Config, RunError, UserError, validate
+from jaxvae.config import Config, RunError, UserError
 from jaxvae.data import Dataset, load
 from jaxvae.diagnosis import diagnose
 from jaxvae.manifest import named_leaves
 from jaxvae.parallel import Device, devices_for, replicate
+from jaxvae.pixels import gather
+from jaxvae.placement import choose_places
 from jaxvae.state import TrainState
 from jaxvae.untrained import untrained_state
+from jaxvae.validation import validate
 from jaxvae.workdir import Workdir
 
 
@@ -67,15 +70,20 @@ def explain(
 def _explain(config, dataset, devices, state, start, step) -> str:
     state = replicate(jax.device_get(state), devices)
     if step > start:
-        call = TrainCall(config, dataset.train, devices, state, step - start)
-        state, report = call(state, start)
-        failed = int(jax.device_get(report.failed))
-        if failed >= 0 and config.train.non_finite == "stop":
-            return f"step {failed}, before step {step}, is not finite: replay that one"
+        places = choose_places(config.data.placement, dataset, devices)
+        steps = largest_divisor(step - start, places.steps_at_most(config, dataset))
+        with places.feed(config, dataset, devices, start, step, steps) as feed:
+            call = TrainCall(config, dataset.train, devices, state, steps, feed=feed)
+            for first in range(start, step, steps):
+                state, report = call(state, first)
+                failed = int(jax.device_get(report.failed))
+                if failed >= 0 and config.train.non_finite == "stop":
+                    return f"step {failed}, before step {step}, is not finite: replay that one"
     local = jax.device_get(state)
     batch = config.train.batch_size
     indices = order.indices(config.seed, step * batch, batch, len(dataset.train))
-    seen = jax.device_get(diagnose(config, local, jnp.asarray(indices), jnp.asarray(dataset.train)))
+    images = jnp.asarray(gather(dataset.train, indices))
+    seen = jax.device_get(diagnose(config, local, jnp.asarray(indices), images))
     return _describe(config, step, seen, indices)
 
 

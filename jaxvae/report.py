@@ -5,7 +5,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from jaxvae.data import Dataset
 from jaxvae.goodput import PARTS
+from jaxvae.placement import Places
 
 
 class Watcher:
@@ -21,6 +23,15 @@ class Watcher:
             return
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
+
+    def images(self, dataset: Dataset, places: Places) -> None:
+        """What the run trains on, and where that is."""
+        train, test = dataset.train, dataset.test
+        height, width, channel = train.shape[1:]
+        self.say(
+            f"Images: {dataset.title}, {len(train):,} to train and {len(test):,} to test, "
+            f"{height}x{width}x{channel}, {(train.nbytes + test.nbytes) / 1e6:,.1f} MB, {places.describe()}."
+        )
 
     def start(self, step: int, steps: int) -> None:
         """Shows the bar; it hides itself where there is no terminal."""
@@ -67,7 +78,10 @@ class Watcher:
         ]
         if "sigma" in test:
             rows.append(("sigma", f"{test['sigma']:.5f}", "of a pixel, given z"))
-        self.say(f"\nTest, step {summary['step']}, {test['examples']} images, nats per image:")
+        self.say(
+            f"\nTest, step {summary['step']}, {test['examples']} images, {pixels(summary['data'])}, "
+            "nats per image:"
+        )
         for name, value, remark in rows:
             self.say(f"  {name:<20}{value:>20}   {remark}".rstrip())
         if throughput["examples_per_second"] is not None:
@@ -77,9 +91,25 @@ class Watcher:
                 f"{throughput['compile_seconds']:.1f} s of compiling."
             )
         goodput = summary["goodput"]
-        spent = ", ".join(f"{name.replace('_', ' ')} {goodput[name + '_seconds']:.1f}" for name in PARTS)
+        spent = ", ".join(
+            f"{name.replace('_', ' ')} {goodput[name + '_seconds']:.1f}"
+            for name in PARTS
+            if name != "data_wait" or goodput["data_wait_seconds"]
+        )
         self.say(f"Wall time {goodput['wall_seconds']:.1f} s: {spent}.")
 
 
 def _with_error(test: dict[str, Any], name: str) -> str:
     return f"{test[name]:.3f} +- {test[name + '_stderr']:.3f}"
+
+
+def pixels(data: dict[str, Any]) -> str:
+    """What was done to pixels before the model saw them, on which every likelihood depends."""
+    if data["dequantization"] != "none":
+        return "dequantised pixels / 256"
+    return {
+        "none": "pixels / 255",
+        "threshold": "binarised by a threshold",
+        "static": "statically binarised",
+        "dynamic": "dynamically binarised",
+    }[data["binarization"]]

@@ -18,7 +18,7 @@ from jaxvae.keys import Stream, fold_in_each, stream
 from jaxvae.objectives import Terms, elbo_terms
 from jaxvae.optimizer import build_optimizer, learning_rate_schedule, update_average
 from jaxvae.parallel import any_device, mean_in_order, mean_over_devices
-from jaxvae.preprocessing import preprocess
+from jaxvae.preprocessing import flip_half, preprocess
 from jaxvae.state import Totals, TrainState
 from jaxvae.vae import VAE
 
@@ -27,7 +27,9 @@ class TrainKeys(NamedTuple):
     """The streams that training draws from."""
 
     posterior: Key[Array, ""]
-    binarization: Key[Array, ""]
+    pixels: Key[Array, ""]
+    """Binarisation or dequantisation."""
+    flips: Key[Array, ""]
 
 
 class Report(NamedTuple):
@@ -44,9 +46,10 @@ class Report(NamedTuple):
 
 def train_keys(config: Config) -> TrainKeys:
     """The run's training streams."""
-    static = config.data.binarization == "static"
-    binarization = Stream.STATIC_BINARIZATION if static else Stream.BINARIZATION
-    return TrainKeys(stream(config.seed, Stream.POSTERIOR), stream(config.seed, binarization))
+    pixels = Stream.STATIC_BINARIZATION if config.data.binarization == "static" else Stream.BINARIZATION
+    if config.data.dequantization != "none":
+        pixels = Stream.DEQUANTIZATION
+    return TrainKeys(*(stream(config.seed, name) for name in (Stream.POSTERIOR, pixels, Stream.FLIPS)))
 
 
 def as_rows(images: UInt8[Array, "example height width channel"]) -> UInt8[Array, "example pixel"]:
@@ -64,23 +67,25 @@ def example_inputs(
     step: Int[Array, ""],
     positions: Int[Array, " batch"],
     indices: Int[Array, " batch"],
-    pixels: UInt8[Array, "example pixel"],
+    pixels: UInt8[Array, "batch pixel"],
     shape: tuple[int, ...],
 ) -> tuple[Float[Array, "batch height width channel"], Key[Array, " batch"]]:
     """The images of a (part of a) batch as the model sees them, and each one's noise key.
 
-    ``pixels`` are the training images, each of ``shape``, as rows (``as_rows``). ``positions`` are the
+    ``pixels`` are the stored images, each of ``shape``, as rows (``as_rows``). ``positions`` are the
     examples' indices in the global batch, ``indices`` in the training set. Noise is a function of (seed,
     step, position), so it does not depend on how devices share the batch; a static binarisation is a
     function of (seed, index).
     """
-    if data.binarization == "static":
-        binarization = fold_in_each(keys.binarization, indices)
-    else:
-        binarization = fold_in_each(jax.random.fold_in(keys.binarization, step), positions)
-    images = pixels[indices].reshape(-1, *shape)
-    x = jax.vmap(preprocess, in_axes=(0, 0, None))(images, binarization, data.binarization)
-    return x, fold_in_each(jax.random.fold_in(keys.posterior, step), positions)
+
+    def each(key: Key[Array, ""]) -> Key[Array, " batch"]:
+        return fold_in_each(jax.random.fold_in(key, step), positions)
+
+    draws = fold_in_each(keys.pixels, indices) if data.binarization == "static" else each(keys.pixels)
+    x = jax.vmap(preprocess, in_axes=(0, 0, None))(pixels.reshape(-1, *shape), draws, data)
+    if data.horizontal_flips:
+        x = jax.vmap(flip_half)(x, each(keys.flips))
+    return x, each(keys.posterior)
 
 
 def compute_copy(model: VAE, precision: str) -> VAE:
@@ -168,8 +173,12 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
     return train_step
 
 
-def make_train_steps(config: Config, axis_name: str) -> Callable[..., tuple[TrainState, Report]]:
+def make_train_steps(
+    config: Config, axis_name: str, streamed: bool = False
+) -> Callable[..., tuple[TrainState, Report]]:
     """Builds ``train_steps(state, indices, stop, first, keys, images) -> (state, report)``.
+
+    ``images`` are all of the training set, or, ``streamed``, those that ``indices`` names, row by row.
 
     Runs one step for each row of ``indices``, the first of which is step ``first``. The number of rows is
     fixed when it is compiled: a loop of known length needs no word from the host between steps, which a
@@ -189,19 +198,26 @@ def make_train_steps(config: Config, axis_name: str) -> Callable[..., tuple[Trai
         stop: Bool[Array, ""],
         first: Int[Array, ""],
         keys: TrainKeys,
-        images: UInt8[Array, "example height width channel"],
+        images: UInt8[Array, "... height width channel"],
     ) -> tuple[TrainState, Report]:
-        pixels = as_rows(images)
+        shape = images.shape[-3:]
+        # Before the loop: see ``as_rows``.
+        chunk = images.reshape(*indices.shape, -1) if streamed else None
+        rows = None if streamed else as_rows(images)
         fresh = first % config.train.log_every == 0
         totals = jax.tree.map(lambda total: jnp.where(fresh, 0.0, total), state.totals)
 
         def take(carry, row):
             before, failed = carry
-            after, finite = train_step(before, row, keys, pixels, images.shape[1:])
+            which, pixels = row
+            if rows is not None:
+                with jax.named_scope("inputs"):
+                    pixels = rows[which]
+            after, finite = train_step(before, which, keys, pixels, shape)
             return (after, jnp.where(finite | (failed >= 0), failed, before.step)), None
 
         started = eqx.tree_at(lambda s: s.totals, state, totals)
-        (ended, failed), _ = jax.lax.scan(take, (started, jnp.int32(-1)), indices)
+        (ended, failed), _ = jax.lax.scan(take, (started, jnp.int32(-1)), (indices, chunk))
         if config.train.non_finite == "stop":
             ended = _choose((failed < 0) & (state.step == first), ended, state)
         report = Report(failed, ended.totals, schedule(ended.step - 1), any_device(stop, axis_name))

@@ -11,4 +11,4 @@ from jaxvae.state import TrainState, initial_state
 
 def untrained_state(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> TrainState:
     """The state before the first step: a function of the configuration and the training images."""
-    return initial_state(config, jnp.asarray(pixel_mean(images, config.data.binarization)))
+    return initial_state(config, jnp.asarray(pixel_mean(images, config.data)))

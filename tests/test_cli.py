@@ -81,7 +81,7 @@ def read_folder(run):
 
 def check_summary(summary, last_line):
     """Everything that is promised of the summary of a ``SHORT`` run."""
-    assert list(summary) == ["step", "test", "throughput", "device", "versions", "goodput"]
+    assert list(summary) == ["step", "test", "data", "throughput", "device", "versions", "goodput"]
     test = summary["test"]
     assert list(test) == [
         "elbo",
@@ -104,8 +104,22 @@ def check_summary(summary, last_line):
     assert abs(test["gap"] - (-test["nll"] - test["elbo"])) < 1e-6
     assert test["gap"] > 0
     assert abs(test["bits_per_dim"] - test["nll"] / 784 / 0.6931471805599453) < 1e-9
-    assert set(summary["throughput"]) == {"examples_per_second", "compile_seconds", "train_seconds"}
-    assert min(summary["throughput"].values()) > 0
+    data = dict(summary["data"])
+    assert len(data.pop("sha256")) == 64
+    assert data == {
+        "name": "mnist",
+        "source": "mnist",
+        "train": 60_000,
+        "test": 10_000,
+        "image_shape": [28, 28, 1],
+        "binarization": "dynamic",
+        "dequantization": "none",
+        "horizontal_flips": False,
+    }
+    throughput = dict(summary["throughput"])
+    assert list(throughput) == ["examples_per_second", "compile_seconds", "train_seconds", "data_wait"]
+    assert throughput.pop("data_wait") == 0
+    assert min(throughput.values()) > 0
     assert summary["device"] == {"platform": "cpu", "kind": "cpu", "count": 1}
 
 
@@ -168,7 +182,10 @@ def assert_refused(done, *parts):
         ("--config mnist --train.steps many", ("--train.steps", "invalid literal", "many")),
         ("--config mnist --data.binarization maybe", ("maybe", "threshold", "static", "dynamic")),
         ("--config mnist --train.steps -5", ("--train.steps -5 cannot work: it must be 1 or more",)),
-        ("--config mnist --data.name cats", ("--data.name cats is not a data set here: use mnist",)),
+        (
+            "--config mnist --data.name cats",
+            ("cats is no file or folder here", "Bundled is mnist."),
+        ),
         ("--config mnist --train.batch_size 100", ("--train.batch_size 100", "8 devices: use 96 or 104")),
         ("--config mnist --train.devices 9", ("--train.devices 9", "8 cpu devices here: use 8")),
         ("--config mnist --data.binarization none", ("bernoulli needs pixels that are 0 or 1",)),

@@ -19,8 +19,8 @@ from jaxvae.config import (
     differences,
     from_dict,
     to_dict,
-    validate,
 )
+from jaxvae.validation import validate
 
 
 def test_a_configuration_survives_json():

@@ -35,14 +35,19 @@ def test_all_four_files_ship_with_their_registered_digests():
 
 def test_pixel_mean_is_the_mean_of_what_the_model_sees():
     images = np.array([[0, 127, 255], [0, 128, 255]], np.uint8).reshape(2, 1, 3, 1)
-    np.testing.assert_allclose(data.pixel_mean(images, "dynamic").ravel(), [0, 0.5, 1])
-    np.testing.assert_allclose(data.pixel_mean(images, "none").ravel(), [0, 0.5, 1])
-    np.testing.assert_allclose(data.pixel_mean(images, "threshold").ravel(), [0, 0.5, 1])
-    np.testing.assert_allclose(data.pixel_mean(images[:1], "threshold").ravel(), [0, 0, 1])
+    np.testing.assert_allclose(data.pixel_mean(images, Data(binarization="dynamic")).ravel(), [0, 0.5, 1])
+    np.testing.assert_allclose(data.pixel_mean(images, Data(binarization="none")).ravel(), [0, 0.5, 1])
+    np.testing.assert_allclose(data.pixel_mean(images, Data(binarization="threshold")).ravel(), [0, 0.5, 1])
+    np.testing.assert_allclose(data.pixel_mean(images[:1], Data(binarization="threshold")).ravel(), [0, 0, 1])
+    plain = Data(binarization="none", horizontal_flips=True)
+    np.testing.assert_allclose(data.pixel_mean(images, plain).ravel(), [0.5, 0.5, 0.5])
+    lifted = Data(binarization="none", dequantization="uniform")
+    expected = [0.5 / 256, 128 / 256, 255.5 / 256]
+    np.testing.assert_allclose(data.pixel_mean(images, lifted).ravel(), expected, rtol=1e-6)
 
 
 def test_an_unknown_data_set_is_named():
-    with pytest.raises(UserError, match="mnits is not a data set here: use mnist"):
+    with pytest.raises(UserError, match=r"mnits is no file or folder here.* did you mean mnist or"):
         data.load(Data(name="mnits"))
 
 
@@ -53,12 +58,3 @@ def test_a_damaged_file_is_named(tmp_path):
         data._checked(damaged, "0" * 64)
     with pytest.raises(UserError, match=r"nothing\.gz cannot be read"):
         data._checked(tmp_path / "nothing.gz", "0" * 64)
-
-
-def test_idx_is_decoded_and_anything_else_refused():
-    content = b"\0\0\x08\x02" + (2).to_bytes(4, "big") + (3).to_bytes(4, "big") + bytes(range(6))
-    np.testing.assert_array_equal(data.decode_idx(content), np.arange(6).reshape(2, 3))
-    with pytest.raises(ValueError, match="not an IDX file"):
-        data.decode_idx(b"PNG....")
-    with pytest.raises(ValueError, match=r"shape \(2, 3\) has 18 bytes, not 17"):
-        data.decode_idx(content[:-1])

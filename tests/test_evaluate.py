@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Eval
+from jaxvae.config import Config, Data, Eval
 from jaxvae.evaluate import Evaluator
 from jaxvae.keys import Stream, stream
 from jaxvae.objectives import importance_weighted_bounds
@@ -30,7 +30,7 @@ def test_every_image_counts_exactly_once_however_they_are_batched(make_vae):
     bounds_of = jax.jit(importance_weighted_bounds, static_argnums=3)
     scores = []
     for index, pixels in enumerate(IMAGES):
-        x = preprocess(jnp.asarray(pixels), jax.random.fold_in(key_binarization, index), "dynamic")
+        x = preprocess(jnp.asarray(pixels), jax.random.fold_in(key_binarization, index), Data())
         bounds = bounds_of(model, x, jax.random.fold_in(key_posterior, index), 3)
         scores.append(
             (float(bounds.terms.rate), float(bounds.terms.distortion), float(bounds.importance_weighted))

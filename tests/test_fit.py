@@ -12,12 +12,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from jaxvae.call import steps_per_call
 from jaxvae.checkpoint import Checkpoints, WriteError
 from jaxvae.config import Config, Optimizer, Train, UserError
 from jaxvae.data import load
 from jaxvae.fit import fit, versions
 from jaxvae.lock import Lock
-from jaxvae.loop import steps_per_call
 
 ROOT = Path(__file__).parents[1]
 

@@ -25,12 +25,12 @@ def test_every_second_is_booked_once(tmp_path):
 
 
 def test_what_was_done_after_the_checkpoint_is_lost_and_set_up_is_not(tmp_path):
-    last: dict[str, float] = dict(zip(PARTS, (5.0, 2.0, 30.0, 4.0, 1.0, 7.0), strict=True))
-    saved: dict[str, float] = dict(zip(PARTS, (5.0, 2.0, 20.0, 3.0, 1.0, 7.0), strict=True))
+    last: dict[str, float] = dict(zip(PARTS, (5.0, 2.0, 30.0, 6.0, 4.0, 1.0, 7.0), strict=True))
+    saved: dict[str, float] = dict(zip(PARTS, (5.0, 2.0, 20.0, 2.0, 3.0, 1.0, 7.0), strict=True))
     (tmp_path / "goodput.json").write_text(json.dumps(last))
     ledger = Goodput(tmp_path / "goodput.json", time.perf_counter())
     ledger.continue_from(saved)
-    assert ledger.seconds == dict(zip(PARTS, (5.0, 2.0, 20.0, 3.0, 1.0, 18.0), strict=True))
+    assert ledger.seconds == dict(zip(PARTS, (5.0, 2.0, 20.0, 2.0, 3.0, 1.0, 22.0), strict=True))
     assert sum(ledger.seconds.values()) == sum(last.values())
 
 

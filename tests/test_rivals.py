@@ -73,7 +73,13 @@ def ours(model):
     @jax.jit
     def inputs(step, rows):
         x, keys = example_inputs(
-            config.data, train_keys(config), step, jnp.arange(BATCH), rows, as_rows(images), images.shape[1:]
+            config.data,
+            train_keys(config),
+            step,
+            jnp.arange(BATCH),
+            rows,
+            as_rows(images)[rows],
+            images.shape[1:],
         )
         noise = jax.vmap(lambda key: normal(key, (config.model.latent_dim,)))(keys)
         return x.reshape(BATCH, -1), noise

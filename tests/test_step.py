@@ -74,7 +74,7 @@ def test_the_cut_into_calls_does_not_matter():
 
 @functools.partial(jax.jit, static_argnums=0)
 def inputs_of(data, keys, step, positions, indices, images):
-    return example_inputs(data, keys, step, positions, indices, as_rows(images), images.shape[1:])
+    return example_inputs(data, keys, step, positions, indices, as_rows(images)[indices], images.shape[1:])
 
 
 def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():

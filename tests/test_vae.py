@@ -45,7 +45,7 @@ def test_without_hidden_layers_encoder_and_decoder_are_affine(make_vae):
 
 def test_an_untrained_model_scores_like_independent_pixels_at_the_training_mean():
     dataset = data.load(Data())
-    mean = data.pixel_mean(dataset.train, "dynamic")
+    mean = data.pixel_mean(dataset.train, Data())
     model = build_vae(Model(), jnp.asarray(mean), key=jax.random.key(0))
     evaluator = Evaluator(Config(), dataset.test, jax.devices()[:1])
     scores = evaluator.summarise(evaluator.dispatch(model, 64), 64)

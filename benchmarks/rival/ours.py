@@ -34,7 +34,7 @@ def make_setting(
 
 def first_state(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> TrainState:
     """The state that a run of ours begins with."""
-    return initial_state(config, jnp.asarray(pixel_mean(images, config.data.binarization)))
+    return initial_state(config, jnp.asarray(pixel_mean(images, config.data)))
 
 
 def _arrays(layer) -> tuple[np.ndarray, np.ndarray]:

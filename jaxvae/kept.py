@@ -1,0 +1,205 @@
+"""Which images were decoded before? Arrays in ``SOURCE.jaxvae/KEY/`` beside their source, mapped into memory.
+
+KEY is a digest of the content of the source's files and of all that changes what is made of them, so
+arrays of something else are never found.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from jaxvae.cache import users_folder
+from jaxvae.config import Data, RunError, UserError
+from jaxvae.lock import Lock
+from jaxvae.metrics import write_json
+from jaxvae.pixels import digest_images
+from jaxvae.source import Pictures, Source, split, subset
+
+VERSION = 1
+"""Of how pictures become arrays; part of the key."""
+CONTENT = "content.json"
+"""What is noted of the source's files."""
+AT_ONCE = 256
+"""So many pictures are decoded before they are written."""
+
+
+class Kept(NamedTuple):
+    """Decoded images, as memory maps."""
+
+    train: UInt8[np.ndarray, "train height width channel"]
+    test: UInt8[np.ndarray, "test height width channel"]
+    digest: str | None
+    """What was noted of them, if the files have not changed since."""
+
+
+def kept(source: Source, data: Data) -> Kept:
+    """The images of a source as two arrays, decoded now if they were not before.
+
+    Another process that decodes the same is waited for; one that was killed while it did costs only time,
+    because a folder gets its name when all in it is on the disk. Where nothing can be written beside the
+    source, arrays are kept in the user's cache folder. Raises UserError if an image cannot be used.
+    """
+    beside = source.path.resolve()
+    folders = [beside.with_name(beside.name + ".jaxvae")]
+    users = users_folder()
+    if users is not None:
+        folders.append(users / "images")
+    refused = []
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            done = folder / _key(source, data, folder)
+            if not done.is_dir():
+                _decode_alone(source, data, done)
+            return _open(done)
+        except OSError as error:
+            refused.append(f"{folder} ({error.strerror})")
+        finally:
+            _remove_if_empty(folder)
+    raise RunError(
+        f"the decoded images of {source.title} can be kept nowhere: not in {', nor in '.join(refused)}"
+    )
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Leaves nothing behind where nothing was kept."""
+    with contextlib.suppress(OSError):
+        if {path.name for path in folder.iterdir()} <= {CONTENT}:
+            (folder / CONTENT).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def _key(source: Source, data: Data, folder: Path) -> str:
+    options = {
+        "version": VERSION,
+        "image_size": data.image_size,
+        "resize": data.resize,
+        "color": data.color,
+        "test_fraction": data.test_fraction,
+        "content": _content(source, folder),
+    }
+    return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
+
+
+def _content(source: Source, folder: Path) -> str:
+    """A digest of the names and content of the source's files, which are read only if their sizes or times
+    are not those that were noted in ``folder``."""
+    listing = hashlib.sha256()
+    for path in source.files:
+        listing.update(f"{os.path.relpath(path, source.path)}\n{_status(path)}\n".encode())
+    note, names = folder / CONTENT, listing.hexdigest()
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        noted = json.loads(note.read_text())
+        if noted["listing"] == names:
+            return noted["content"]
+    content = hashlib.sha256()
+    with ThreadPoolExecutor() as pool:
+        for path, digest in zip(source.files, pool.map(_file_digest, source.files), strict=True):
+            content.update(f"{os.path.relpath(path, source.path)}\n{digest}\n".encode())
+    write_json(note, {"listing": names, "content": content.hexdigest()}, durable=False)
+    return content.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _decode_alone(source: Source, data: Data, done: Path) -> None:
+    """Makes the folder ``done``, or waits until another process has."""
+    while not done.is_dir():
+        try:
+            lock = Lock(done.parent / "lock")
+        except UserError:
+            time.sleep(0.1)
+            continue
+        try:
+            if done.is_dir():
+                return
+            if lock.excludes:
+                # What others left here, they left when they were killed.
+                for partial in done.parent.glob("*.partial"):
+                    shutil.rmtree(partial, ignore_errors=True)
+            _decode(source, data, done)
+        finally:
+            lock.release()
+
+
+def _decode(source: Source, data: Data, done: Path) -> None:
+    train, test = source.open()
+    if test is None:
+        if train.size < 2:
+            raise UserError(f"{source.title} holds a single image: there must be two, to train and to test")
+        train, test = (subset(train, which) for which in split(train.size, data.test_fraction))
+    partial = Path(tempfile.mkdtemp(".partial", done.name + "-", done.parent))
+    try:
+        total = train.size + test.size
+        with tqdm(desc=f"Decoding {source.title}, once", total=total, unit="image", disable=None) as bar:
+            shape = _write(partial / "train.npy", train, data, None, bar)
+            _write(partial / "test.npy", test, data, (train.name(0), shape), bar)
+        files = {name: _status(partial / name) for name in ("train.npy", "test.npy")}
+        arrays = [np.load(partial / name, mmap_mode="r") for name in files]
+        note = {"digest": digest_images(*arrays), "files": files, "source": source.title}
+        write_json(partial / "images.json", note)
+        try:
+            os.replace(partial, done)
+        except OSError:
+            # Where there are no locks, another may have been first.
+            if not done.is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(
+    path: Path, pictures: Pictures, data: Data, first: tuple[str, tuple[int, ...]] | None, bar: Any
+) -> tuple[int, ...]:
+    """Writes an .npy file, some images at a time; returns an image's shape, which is that of all."""
+    with path.open("wb") as file, ThreadPoolExecutor(thread_name_prefix="decode") as pool:
+        for start in range(0, pictures.size, AT_ONCE):
+            numbers = range(start, min(start + AT_ONCE, pictures.size))
+            for number, image in zip(numbers, pool.map(pictures.read, numbers), strict=True):
+                if first is None:
+                    first = pictures.name(number), image.shape
+                if image.shape != first[1]:
+                    raise UserError(_mixed(pictures.name(number), image.shape, *first))
+                if number == 0:
+                    head = {"descr": "|u1", "fortran_order": False, "shape": (pictures.size, *image.shape)}
+                    np.lib.format.write_array_header_1_0(file, head)
+                file.write(np.ascontiguousarray(image).data)
+                bar.update()
+        file.flush()
+        os.fsync(file.fileno())
+    assert first is not None
+    return first[1]
+
+
+def _mixed(name: str, shape: tuple[int, ...], first: str, first_shape: tuple[int, ...]) -> str:
+    sizes = [f"{s[1]} x {s[0]} pixels with {s[2]} channel{'s' * (s[2] > 1)}" for s in (shape, first_shape)]
+    sizes_differ, colors_differ = shape[:2] != first_shape[:2], shape[2] != first_shape[2]
+    wanted = ["--data.image_size N makes all N x N"] * sizes_differ
+    wanted += ["--data.color gray or rgb converts all"] * colors_differ
+    return f"{name} has {sizes[0]}, but {first} has {sizes[1]}: {'; '.join(wanted)}"
+
+
+def _status(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _open(done: Path) -> Kept:
+    train, test = (np.load(done / name, mmap_mode="r") for name in ("train.npy", "test.npy"))
+    note = json.loads((done / "images.json").read_text())
+    unchanged = all(_status(done / name) == list(status) for name, status in note["files"].items())
+    return Kept(train, test, note["digest"] if unchanged else None)

@@ -1,0 +1,88 @@
+"""Where do the images live during a run? On every device if they fit there; else they are streamed."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxvae import hosts
+from jaxvae.config import Config, Placement
+from jaxvae.data import Dataset
+from jaxvae.parallel import Device, local_devices
+from jaxvae.streaming import TrainFeed, rows_at_most
+
+SHARE = 0.5
+"""How much of a device's memory images may fill: the rest is the model's."""
+
+
+class Places(NamedTuple):
+    """Which of the two sets are streamed."""
+
+    train_streams: bool
+    test_streams: bool
+    memory: int
+    """Bytes of memory that one copy of the images may have, before ``SHARE``."""
+
+    def steps_at_most(self, config: Config, dataset: Dataset) -> int:
+        """How many steps one call may take."""
+        return (
+            rows_at_most(config.train.batch_size, dataset.train) if self.train_streams else config.train.steps
+        )
+
+    @contextlib.contextmanager
+    def feed(
+        self, config: Config, dataset: Dataset, devices: Sequence[Device], start: int, stop: int, steps: int
+    ) -> Iterator[TrainFeed | None]:
+        """What brings the images of the calls of ``steps`` steps from ``start`` to ``stop``, if any does."""
+        if not self.train_streams:
+            yield None
+            return
+        with contextlib.closing(TrainFeed(config, dataset.train, devices, start, stop, steps)) as stream:
+            yield stream
+
+    def describe(self) -> str:
+        """In words, for the person who watches."""
+        limit = f"{SHARE * self.memory / 1e9:.1f} GB would fit"
+        if self.train_streams and self.test_streams:
+            return f"streamed ({limit})"
+        if self.train_streams:
+            return f"the training images streamed ({limit}), the test images on each device"
+        if self.test_streams:
+            return f"the training images on each device, the test images streamed ({limit})"
+        return f"on each device ({limit})"
+
+
+def choose_places(placement: Placement, dataset: Dataset, devices: Sequence[Device]) -> Places:
+    """As ``data.placement`` says, or by size: both sets resident, or one, or none. With several processes,
+    as the first finds it."""
+    memory = _memory(local_devices(devices))
+    if placement != "auto":
+        return Places(placement == "stream", placement == "stream", memory)
+    room = SHARE * memory
+    train_streams = dataset.train.nbytes > room
+    room -= 0 if train_streams else dataset.train.nbytes
+    found = np.asarray([train_streams, dataset.test.nbytes > room, memory], np.int64)
+    train_streams, test_streams, memory = hosts.broadcast(found).tolist()
+    return Places(bool(train_streams), bool(test_streams), memory)
+
+
+def _memory(devices: Sequence[Device]) -> int:
+    """Bytes of a device's memory; CPU devices share that of the machine, with a copy for each."""
+    stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    return _host_memory() // len(devices)
+
+
+def _host_memory() -> int:
+    """Bytes that this machine, or the container that this process is in, has in all."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int(Path(path).read_text()))
+        except (OSError, ValueError):
+            continue
+    return min(limits)

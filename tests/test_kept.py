@@ -1,0 +1,182 @@
+"""Images that were decoded once: found again, made again, whatever happened to the process that made them."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxvae import kept
+from jaxvae.config import Data, RunError, UserError
+from jaxvae.data import load
+from jaxvae.lock import Lock
+from jaxvae.pixels import digest_images
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), np.uint8)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, image in enumerate(IMAGES):
+        Image.fromarray(image).save(folder / f"{number:03}.png")
+    return folder
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The titles of the sources that were decoded, each time one is."""
+    titles, decode = [], kept._decode
+
+    def counted(source, *more):
+        titles.append(source.title)
+        decode(source, *more)
+
+    monkeypatch.setattr(kept, "_decode", counted)
+    return titles
+
+
+def test_images_are_decoded_once_for_each_way_to(photos, decoded):
+    data = Data(name=str(photos))
+    first, again = load(data), load(data)
+    assert len(decoded) == 1
+    np.testing.assert_array_equal(first.train, again.train)
+    assert again.noted_digest == digest_images(first.train, first.test)
+    small = load(Data(name=str(photos), image_size=4))
+    assert small.train.shape[1:] == (4, 4, 3)
+    for preprocessing in (Data(name=str(photos), binarization="none"), Data(name=str(photos), workers=9)):
+        load(preprocessing)
+    assert len(decoded) == 2
+
+
+def test_other_content_is_other_images(photos, decoded):
+    data = Data(name=str(photos))
+    before = load(data).digest()
+    Image.fromarray(255 - IMAGES[3]).save(photos / "003.png")
+    assert load(data).digest() != before
+    (photos / "003.png").rename(photos / "zzz.png")
+    load(data)
+    assert len(decoded) == 3
+    # The same content again, though of another time, is what was decoded first.
+    (photos / "zzz.png").unlink()
+    Image.fromarray(IMAGES[3]).save(photos / "003.png")
+    assert load(data).digest() == before
+    # And a folder that moved with its arrays is the same too.
+    moved = photos.with_name("moved")
+    shutil.move(f"{photos}.jaxvae", f"{moved}.jaxvae")
+    photos.rename(moved)
+    assert load(Data(name=str(moved))).digest() == before
+    assert len(decoded) == 3
+
+
+def test_arrays_that_were_changed_are_not_taken_for_what_was_noted(photos):
+    data = Data(name=str(photos))
+    before = load(data)
+    (path,) = Path(f"{photos}.jaxvae").glob("*/train.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert load(data).noted_digest is None
+    assert load(data).digest() != before.digest()
+
+
+DECODE = """
+import sys, time
+from jaxvae import decoding, files
+from jaxvae.config import Data
+from jaxvae.data import load
+decode = decoding.decode
+def slowly(*arguments):
+    time.sleep(float(sys.argv[2]))
+    return decode(*arguments)
+files.decode = slowly
+print("begins", flush=True)
+print(load(Data(name=sys.argv[1])).digest())
+"""
+
+
+def decode_in_a_process(photos, seconds_each):
+    return subprocess.Popen(
+        [sys.executable, "-c", DECODE, str(photos), str(seconds_each)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(pattern, folder):
+    for _ in range(3000):
+        if any(folder.glob(pattern)):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no {pattern} in {folder}")
+
+
+def test_a_process_that_was_killed_while_it_decoded_leaves_nothing_in_the_way(photos, decoded):
+    folder = Path(f"{photos}.jaxvae")
+    process = decode_in_a_process(photos, 5)
+    wait_for("*.partial/train.npy", folder)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(folder.glob("*.partial"))
+    dataset = load(Data(name=str(photos)))
+    assert len(decoded) == 1
+    assert len(dataset.train) + len(dataset.test) == 20
+    assert sorted(path.suffix for path in folder.iterdir()) == ["", ".json"]
+
+
+def test_processes_that_want_the_same_images_decode_them_once(photos):
+    processes = [decode_in_a_process(photos, 0.05) for _ in range(3)]
+    digests = {process.communicate()[0].split()[-1] for process in processes}
+    assert all(process.returncode == 0 for process in processes)
+    assert digests == {load(Data(name=str(photos))).digest()}
+    assert len(list(Path(f"{photos}.jaxvae").glob("*/images.json"))) == 1
+    assert not list(Path(f"{photos}.jaxvae").glob("*.partial"))
+
+
+def test_where_there_are_no_locks_nobody_is_disturbed(photos, monkeypatch):
+    folder = Path(f"{photos}.jaxvae")
+    (folder / "of-another.partial").mkdir(parents=True)
+
+    class NoLock(Lock):
+        def __init__(self, path):
+            super().__init__(path)
+            self.excludes = False
+
+    monkeypatch.setattr(kept, "Lock", NoLock)
+    load(Data(name=str(photos)))
+    assert (folder / "of-another.partial").is_dir()
+
+
+def test_beside_what_cannot_be_written_the_users_cache_is_used(photos, tmp_path, monkeypatch):
+    Path(f"{photos}.jaxvae").write_text("a file, so that no folder can have its name")
+    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "cache"))
+    dataset = load(Data(name=str(photos)))
+    assert isinstance(dataset.train, np.memmap)
+    assert dataset.train.filename is not None
+    assert (tmp_path / "cache" / "images") in Path(dataset.train.filename).parents
+    (tmp_path / "cache").rename(tmp_path / "elsewhere")
+    (tmp_path / "cache").write_text("no folder either")
+    with pytest.raises(RunError, match=r"can be kept nowhere: not in .*photos\.jaxvae \(.*, nor in .*images"):
+        load(Data(name=str(photos)))
+
+
+def test_an_error_leaves_nothing_and_hides_nothing(photos, decoded):
+    load(Data(name=str(photos)))
+    (photos / "020.png").write_text("not a picture")
+    before = sorted(Path(f"{photos}.jaxvae").rglob("*"))
+    with pytest.raises(UserError, match=r"020\.png cannot be read as an image"):
+        load(Data(name=str(photos)))
+    assert sorted(Path(f"{photos}.jaxvae").rglob("*")) == before
+
+
+def test_a_single_note_says_what_arrays_are_of(photos):
+    load(Data(name=str(photos)))
+    (path,) = Path(f"{photos}.jaxvae").glob("*/images.json")
+    note = json.loads(path.read_text())
+    assert note["source"] == f"{photos} (folder)"
+    assert note["files"]["train.npy"][0] == path.with_name("train.npy").stat().st_size

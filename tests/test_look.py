@@ -1,0 +1,91 @@
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxvae.cli import main_data
+
+
+def shown(capsys, *arguments):
+    code = main_data(["data", *map(str, arguments)])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_a_set_is_described_and_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(10, 240, (30, 8, 6, 3), np.uint8)
+    np.savez("a.npz", train=images[:20], test=images[20:])
+    code, out, _ = shown(capsys, "a.npz")
+    assert code == 0
+    facts = dict(re.findall(r"^  (\S.*?)  +(.*)$", out, re.MULTILINE))
+    assert facts["training images"] == "20"
+    assert facts["test images"] == "10"
+    assert facts["size"] == "8 x 6 pixels, 3 channels"
+    assert facts["values"].startswith("10 to 239, ")
+    assert facts["bytes"].startswith("4,320: on each device")
+    assert re.fullmatch("[0-9a-f]{64}", facts["SHA-256"])
+    assert facts["suits"].startswith("--model.likelihood gaussian")
+    assert facts["picture"] == "data-a.npz.png: 20 training images"
+    sheet = np.asarray(Image.open("data-a.npz.png"))
+    # 7 times as large, in rows of 12, with gaps of 2.
+    assert sheet.shape == (2 * (56 + 2) + 2, 12 * (42 + 2) + 2, 3)
+    np.testing.assert_array_equal(sheet[2:58:7, 2:44:7], images[0])
+
+
+@pytest.mark.parametrize(
+    ("images", "suits"),
+    [
+        ([0, 255], "bernoulli --data.binarization threshold"),
+        ([0, 0, 0, 3, 80, 250, 255, 255], "bernoulli --data.binarization dynamic"),
+        ([0, 60, 120, 180], "gaussian --model.learn_sigma True --data.binarization none"),
+    ],
+)
+def test_the_likelihood_that_suits(tmp_path, monkeypatch, capsys, images, suits):
+    monkeypatch.chdir(tmp_path)
+    levels = np.tile(np.array(images, np.uint8), 8).reshape(-1, 2, 4)
+    np.savez("a.npz", train=levels, test=levels)
+    _, out, _ = shown(capsys, "a.npz", "--picture", "sub/a.png")
+    assert f"--model.likelihood {suits}" in out
+    assert (tmp_path / "sub" / "a.png").stat().st_size > 0
+
+
+def test_what_is_suggested_is_what_the_command_line_takes(tmp_path, monkeypatch, capsys):
+    from pathlib import Path
+
+    from jaxvae.cli import parse
+    from jaxvae.validation import validate
+
+    monkeypatch.chdir(tmp_path)
+    for high in (255, 200):
+        images = np.full((4, 2, 2), high, np.uint8)
+        images[:, 0] = 0
+        np.savez("a.npz", train=images, test=images)
+        flags = re.search(r"suits +(--.*?) \(", shown(capsys, "a.npz")[1])
+        assert flags
+        command = parse(Path(__file__).parents[1] / "configs", ["--config", "mnist", *flags[1].split()])
+        validate(command.experiment)
+
+
+def test_mistakes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = shown(capsys, "nothing.npz")
+    assert (code, out, err) == (2, "", "error: --data.name nothing.npz: there is no such file or folder\n")
+    code, _, err = shown(capsys)
+    assert code == 2
+    assert "usage: python -m jaxvae data NAME" in err
+    np.save("a.npy", np.zeros((4, 2, 2), np.uint8))
+    (tmp_path / "file").write_text("")
+    code, _, err = shown(capsys, "a.npy", "--picture", "file/a.png")
+    assert code == 2
+    assert "--picture file/a.png cannot be written" in err
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_any_number_of_channels_can_be_drawn(tmp_path, monkeypatch, capsys, channels):
+    monkeypatch.chdir(tmp_path)
+    images = np.full((4, 5, 5, channels), 90, np.uint8)
+    np.savez("a.npz", train=images, test=images)
+    assert shown(capsys, "a.npz", "--picture", "a.png")[0] == 0
+    assert np.asarray(Image.open("a.png"))[10, 10].max() == 90

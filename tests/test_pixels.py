@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from jaxvae import pixels
+from jaxvae.config import RunError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 3, 2), np.uint8)
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    return np.load(tmp_path / "a.npy", mmap_mode="r")
+
+
+def test_a_map_gives_the_images_that_memory_gives(mapped):
+    rows = np.random.default_rng(1).integers(0, 50, (2, 3, 7))
+    for images in (IMAGES, mapped):
+        np.testing.assert_array_equal(pixels.gather(images, rows), IMAGES[rows])
+    # Also of a view of the file that begins elsewhere.
+    np.testing.assert_array_equal(pixels.gather(mapped[10:], rows % 40), IMAGES[10:][rows % 40])
+    squeezed = mapped.reshape(50, 24)[:, None, :, None]
+    np.testing.assert_array_equal(pixels.gather(squeezed, rows).reshape(42, 4, 3, 2), IMAGES[rows.ravel()])
+
+
+@pytest.mark.parametrize("size", [1, 24, 100, 10**6])
+def test_blocks_are_all_images_in_order(mapped, monkeypatch, size):
+    monkeypatch.setattr(pixels, "BLOCK_BYTES", size)
+    for images in (IMAGES, mapped):
+        np.testing.assert_array_equal(np.concatenate(list(pixels.blocks(images))), IMAGES)
+    assert pixels.digest_images(mapped[10:]) == pixels.digest_images(IMAGES[10:])
+
+
+def test_a_file_that_became_shorter_is_named_and_ends_nothing(mapped, tmp_path):
+    with (tmp_path / "a.npy").open("r+b") as file:
+        file.truncate(300)
+    with pytest.raises(RunError, match=r"a\.npy is shorter than it was when it was opened"):
+        pixels.gather(mapped, np.array([0, 49]))
+    (tmp_path / "a.npy").unlink()
+    with pytest.raises(RunError, match=r"a\.npy cannot be read \(No such file or directory\)"):
+        pixels.gather(mapped, np.array([0]))

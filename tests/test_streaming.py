@@ -1,0 +1,213 @@
+"""Images that are read ahead: the same ones in the same order, so the same bits, wherever they come from."""
+
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from jaxvae import streaming
+from jaxvae.call import call_indices
+from jaxvae.config import Config, Placement, RunError, Train
+from jaxvae.data import Dataset, load
+from jaxvae.evaluate import Evaluator
+from jaxvae.fit import fit
+from jaxvae.placement import Places, choose_places
+from jaxvae.replay import replay
+from jaxvae.streaming import ImageStream, TrainFeed
+from tests.test_fit import lines, parameters, replace
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 5, 4, 3), np.uint8)
+
+
+def state_bits(run, step):
+    return {name: leaf.tobytes() for name, leaf in parameters(run, step).items()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"data": {"binarization": "static"}},
+        {
+            "data": {"binarization": "none", "dequantization": "uniform", "horizontal_flips": True},
+            "model": {"likelihood": "gaussian", "learn_sigma": True},
+        },
+        {"model": {"architecture": "conv", "channels": (4,)}, "train": {"devices": 4}},
+    ],
+)
+def test_streamed_and_resident_runs_have_the_same_bits(tmp_path, small_config, changes):
+    config = replace(small_config, **changes)
+    fit(replace(config, data={"placement": "resident"}), tmp_path / "resident")
+    summary = fit(replace(config, data={"placement": "stream", "workers": 3}), tmp_path / "streamed")
+    assert state_bits(tmp_path / "resident", 24) == state_bits(tmp_path / "streamed", 24)
+    streamed = lines(tmp_path / "streamed")
+    waits = [line.pop("data_wait") for line in streamed if line["split"] == "train"]
+    assert streamed == lines(tmp_path / "resident")
+    assert len(waits) == 6
+    assert all(0 <= wait < 1 for wait in waits)
+    assert 0 <= summary["throughput"]["data_wait"] < 1
+    for picture in (tmp_path / "resident" / "images").iterdir():
+        assert picture.read_bytes() == (tmp_path / "streamed" / "images" / picture.name).read_bytes()
+    # Both are the same run: the one continues what the other began.
+    fit(replace(config, data={"placement": "resident"}, train={"steps": 28}), tmp_path / "streamed")
+    fit(replace(config, data={"placement": "stream"}, train={"steps": 28}), tmp_path / "resident")
+    assert state_bits(tmp_path / "resident", 28) == state_bits(tmp_path / "streamed", 28)
+
+
+def test_calls_that_are_cut_shorter_for_large_images_have_the_same_bits(tmp_path, small_config, monkeypatch):
+    fit(small_config, tmp_path / "resident")
+    monkeypatch.setattr(streaming, "CHUNK_BYTES", 2 * 16 * 784)
+    fit(replace(small_config, data={"placement": "stream"}), tmp_path / "streamed")
+    assert state_bits(tmp_path / "resident", 24) == state_bits(tmp_path / "streamed", 24)
+    said = replay(small_config, tmp_path / "resident", 21)
+    assert said.startswith("step 21: every term is finite")
+    assert replay(replace(small_config, data={"placement": "stream"}), tmp_path / "resident", 21) == said
+
+
+def test_a_feed_brings_the_images_that_the_order_names(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    config, devices = Config(train=Train(steps=40, batch_size=8)), jax.devices()[:2]
+    for images in (IMAGES, mapped):
+        feed = TrainFeed(config, images, devices, start=10, stop=40, steps=5)
+        for step in range(10, 40, 5):
+            chunk = feed.take(step, None)
+            assert chunk.shape == (2, 5, 4, 5, 4, 3)
+            np.testing.assert_array_equal(chunk, IMAGES[call_indices(config, 60, step, 5, 2)])
+        feed.close()
+
+
+def test_a_feed_that_is_asked_out_of_order_refuses():
+    config = Config(train=Train(steps=40, batch_size=8))
+    feed = TrainFeed(config, IMAGES, jax.devices()[:1], start=0, stop=40, steps=5)
+    with pytest.raises(AssertionError):
+        feed.take(5, None)
+    feed.close()
+
+
+class Slow:
+    """Rows of chunks that take their time."""
+
+    def __init__(self, seconds):
+        self.seconds, self.asked = seconds, []
+
+    def __call__(self, number):
+        self.asked.append(number)
+        time.sleep(self.seconds)
+        return np.zeros((1, 1, 1), int)
+
+
+def test_waiting_is_what_the_devices_wait():
+    def train(seconds_each, seconds_between):
+        stream = ImageStream(IMAGES, Slow(seconds_each), 6, jax.devices()[:1], workers=1)
+        stream.next(None)
+        before = stream.waited
+        for _ in range(5):
+            time.sleep(seconds_between)
+            stream.next(None)
+        stream.close()
+        return stream.waited - before
+
+    assert train(0.0, 0.05) < 0.05
+    # The reader needs 5 x 0.1 seconds, of which a few chunks were read ahead.
+    assert 0.1 < train(0.1, 0.0) < 0.7
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_it_reads_ahead_but_not_the_whole_set(workers):
+    rows = Slow(0.0)
+    stream = ImageStream(IMAGES, rows, 1000, jax.devices()[:1], workers)
+    stream.next(None)
+    time.sleep(0.5)
+    assert workers < len(rows.asked) <= workers + 5
+    assert sorted(rows.asked) == list(range(len(rows.asked)))
+    stream.close()
+    threads = threading.active_count()
+    time.sleep(0.2)
+    assert threading.active_count() <= threads
+    assert len(rows.asked) <= 2 * workers + 6
+
+
+def test_a_file_that_cannot_be_read_stops_the_run_and_names_it(tmp_path):
+    np.save(tmp_path / "a.npy", IMAGES)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    (tmp_path / "a.npy").unlink()
+    feed = TrainFeed(Config(train=Train(steps=40)), mapped, jax.devices()[:1], start=0, stop=40, steps=5)
+    with pytest.raises(RunError, match=r"a\.npy cannot be read"):
+        feed.take(0, None)
+    feed.close()
+
+
+@pytest.mark.parametrize("chunk", [10**9, 16 * 784 * 3, 1])
+def test_streamed_scores_are_the_resident_ones(small_config, make_vae, monkeypatch, chunk):
+    config = replace(small_config, eval={"batch_size": 16})
+    model, images = make_vae(latent_dim=3, hidden=(16,)), load(config.data).test[:165]
+    devices = jax.devices()[:4]
+    resident = Evaluator(config, images, devices)
+    monkeypatch.setattr(streaming, "CHUNK_BYTES", chunk)
+    streamed = Evaluator(config, images, devices, streamed=True)
+    scores = [each.dispatch(model, 3) for each in (resident, streamed)]
+    assert len(scores[1]) == {10**9: 1, 16 * 784 * 3: 4, 1: 11}[chunk]
+    assert resident.summarise(scores[0], 3) == streamed.summarise(scores[1], 3)
+
+
+def test_places_by_size(monkeypatch):
+    def places(train, test, placement: Placement = "auto"):
+        dataset = Dataset(np.zeros((train, 1, 1, 1), np.uint8), np.zeros((test, 1, 1, 1), np.uint8))
+        return choose_places(placement, dataset, jax.devices()[:2])[:2]
+
+    # Two devices that share what the machine has.
+    monkeypatch.setattr("jaxvae.placement._host_memory", lambda: 4000)
+    assert places(600, 400) == (False, False)
+    assert places(600, 401) == (False, True)
+    assert places(1001, 1000) == (True, False)
+    assert places(1001, 1001) == (True, True)
+    assert places(10**5, 10**5, "resident") == (False, False)
+    assert places(1, 1, "stream") == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        (False, False, "on each device (1.0 GB would fit)"),
+        (True, True, "streamed (1.0 GB would fit)"),
+        (True, False, "the training images streamed (1.0 GB would fit), the test images on each device"),
+        (False, True, "the training images on each device, the test images streamed (1.0 GB would fit)"),
+    ],
+)
+def test_places_in_words(train, test, said):
+    assert Places(train, test, 2 * 10**9).describe() == said
+
+
+def test_a_set_that_does_not_fit_is_streamed_and_the_run_says_so(tmp_path, small_config, monkeypatch, capsys):
+    monkeypatch.setattr("jaxvae.placement._host_memory", lambda: 10**6)
+    fit(small_config, tmp_path / "run")
+    assert "28x28x1, 54.9 MB, streamed (0.0 GB would fit)." in capsys.readouterr().out
+    assert "data_wait" in lines(tmp_path / "run")[0]
+
+
+def test_who_needs_neither_grain_nor_tfds_does_not_import_them(tmp_path):
+    import subprocess
+    from pathlib import Path
+
+    program = (
+        "import sys; from pathlib import Path; from jaxvae.cli import main; code = main(Path(sys.argv[1]), "
+        "sys.argv[2].split()); print(code, {'grain', 'tensorflow_datasets', 'array_record'} & "
+        "set(sys.modules))"
+    )
+    flags = (
+        "--config mnist --train.steps 2 --model.hidden 4 --train.devices 1 --eval.importance_samples 1 "
+        f"--workdir {tmp_path / 'run'}"
+    )
+    configs = str(Path(__file__).parents[1] / "configs")
+    done = subprocess.check_output([sys.executable, "-c", program, configs, flags], text=True, cwd=tmp_path)
+    assert done.splitlines()[-1] == "0 set()"
+    streamed = subprocess.check_output(
+        [sys.executable, "-c", program, configs, f"{flags} --train.steps 4 --data.placement stream"],
+        text=True,
+        cwd=tmp_path,
+    )
+    assert "'grain'" in streamed.splitlines()[-1]
