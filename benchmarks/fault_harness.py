@@ -59,6 +59,12 @@ class Bench:
     def __init__(self, folder: Path, flags: Sequence[str] = FLAGS, seed: int = 0):
         self.folder, self.flags, self.random = folder, list(flags), random.Random(seed)
 
+    def with_flags(self, *more: str) -> "Bench":
+        """The same reference, but runs that have more flags, which must not change what comes out."""
+        other = Bench(self.folder, [*self.flags, *more])
+        other.random, other._undisturbed = self.random, self._undisturbed
+        return other
+
     @functools.cached_property
     def _undisturbed(self) -> tuple[str, float]:
         started = time.monotonic()

@@ -31,6 +31,7 @@ from jaxvae.checkpoint import Checkpoints, Restored
 from jaxvae.config import Config, Eval, Model, Train
 from jaxvae.data import load
 from jaxvae.fit import fit
+from jaxvae.manifest import verify
 from jaxvae.replay import NonFiniteError
 from jaxvae.untrained import untrained_state
 
@@ -183,6 +184,25 @@ def several(bench: Bench, count: int, steps: int = 400) -> Outcome:
         outcome.compared = (
             f"bits of the end; all stopped in {slowest:.0f} s; ELBO of one process to {error:.0e}"
         )
+    return outcome
+
+
+def several_stream(bench: Bench, count: int, steps: int = 400) -> Outcome:
+    """Several processes of one device each, to which images are streamed, against one process on whose one
+    device all images are; batches are summed in the same order."""
+    outcome = Outcome(f"{count} processes, images streamed")
+    flags = [*bench.flags, "--train.reduction", "fixed", "--train.steps", str(steps)]
+    index = flags.index("--train.devices")
+    many = Bench(bench.folder, [*flags[:index], *flags[index + 2 :], "--data.placement", "stream"])
+    streamed, resident = (bench.folder / f"{count}-{name}" for name in ("streamed", "resident"))
+    outcome.compared = "bits of the last state: those of one process with all images on its device"
+    with outcome.trial():
+        for process in together(many, streamed, count):
+            finished(process, 0, within=300)
+        finished(Bench(bench.folder, [*flags, "--data.placement", "resident"]).start(resident), 0)
+        ours, wanted = (verify(run / "checkpoints" / str(steps), steps).state for run in (streamed, resident))
+        if ours != wanted:
+            raise Lost(f"{count} processes ended with other bits")
     return outcome
 
 

@@ -28,7 +28,10 @@ from benchmarks import fault_inside, fault_outside
 from benchmarks.fault_harness import Bench, Outcome
 from benchmarks.tables import Column, Row, device_name, emit, one_or_more, parser, provenance
 
-KINDS = ("kill", "flip", "truncate", "delete", "disk", "term", "interrupt", "numbers", "devices", "processes")
+KINDS = (
+    *("kill", "stream", "flip", "truncate", "delete", "disk", "term", "interrupt", "numbers", "devices"),
+    "processes",
+)
 COLUMNS = (
     Column("fault", lambda row: row["fault"]),
     Column("trials", lambda row: str(row["trials"])),
@@ -46,6 +49,10 @@ def outcomes(bench: Bench, kind: str, share: float) -> Iterator[Outcome]:
 
     if kind == "kill":
         yield fault_outside.interrupted(bench, "SIGKILL", some(200), signal.SIGKILL)
+    elif kind == "stream":
+        streamed = bench.with_flags("--data.placement", "stream")
+        yield fault_outside.interrupted(streamed, "SIGKILL, images streamed", some(50), signal.SIGKILL)
+        yield fault_inside.several_stream(bench, 4)
     elif kind == "term":
         yield fault_outside.interrupted(bench, "SIGTERM", some(20), signal.SIGTERM)
     elif kind == "interrupt":

@@ -21,6 +21,7 @@ if [ -n "${QUICK:-}" ]; then
     keep scaling "" --models mlp --sweeps batch --repeats 1 --seconds 0.1
     keep startup "" --repeats 1
     keep time_to_nll "" --targets 95
+    keep streaming "" --models mlp --gigabytes 0.05 --workers 1 --repeats 1 --seconds 0.5
     exit
 fi
 for precision in float32 bfloat16; do
@@ -31,4 +32,5 @@ keep rivals -bfloat16 --models conv --batch-sizes 512,2048 --precision bfloat16
 keep scaling ""
 keep startup ""
 keep time_to_nll ""
+keep streaming "" --batch-size 512
 "$python" -m pytest -q tests/test_step.py tests/test_convolution.py tests/test_objectives.py

@@ -64,11 +64,11 @@ class Checkpoints:
             return []
         return sorted(int(entry.name) for entry in self.folder.iterdir() if entry.name.isdigit())
 
-    def read(self, like: PyTree, until: int | None = None) -> Restored | None:
+    def read(self, like: PyTree | Callable, until: int | None = None) -> Restored | None:
         """The newest checkpoint (of step ``until`` at most) that is what was written; None if there is none.
 
-        Changes nothing. Raises UserError, with the array's path, if an array has another type or shape than
-        in ``like``, and RunError if there are checkpoints but every one is damaged.
+        ``like`` may be a function of its record. Changes nothing. Raises UserError, with the array's path, if
+        one has another type or shape than in ``like``, and RunError if all checkpoints there are damaged.
         """
         damaged: dict[int, str] = {}
         for step in reversed(self.steps()):
@@ -77,8 +77,9 @@ class Checkpoints:
             path = self.folder / str(step)
             try:
                 description = manifest.verify(path, step)
-                _check_leaves(path, description.leaves, manifest.describe_leaves(like))
-                state = _read_arrays(path, like)
+                shapes = like(description.record) if callable(like) else like
+                _check_leaves(path, description.leaves, manifest.describe_leaves(shapes))
+                state = _read_arrays(path, shapes)
                 if manifest.digest_arrays(state) != description.state:
                     raise DamagedError("its arrays are not those that were written")
             except DamagedError as error:

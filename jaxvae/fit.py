@@ -56,7 +56,7 @@ def fit(
     started = time.perf_counter() if started is None else started
     validate(config)
     devices = devices_for(config.train)
-    dataset = load(config.data)
+    dataset = _same_everywhere(load(config.data))
     places = choose_places(config.data.placement, dataset, devices)
     shapes = state_shapes(config, dataset.train.shape[1:])
     folder, watcher = Workdir(path), Watcher(silent=not hosts.is_first())
@@ -90,6 +90,18 @@ def fit(
         if call is not None:
             state, throughput = loop.train(state, step, call)
         return _finish(config, folder, devices, watcher, loop, state, throughput)
+
+
+def _same_everywhere(dataset: Dataset) -> Dataset:
+    """The images with their digest; raises UserError in a process that has others than the first."""
+    dataset = dataset._replace(noted_digest=dataset.digest())
+    ours = np.frombuffer(dataset.digest().encode(), np.uint8)
+    if (hosts.broadcast(ours) != ours).any():
+        raise UserError(
+            f"process {jax.process_index()} of this run has other images than the first: {dataset.title}, "
+            f"SHA-256 {dataset.digest()}; give every host the same files"
+        )
+    return dataset
 
 
 def _first_state(config: Config, dataset: Dataset, devices: list[Device], compiler: Compiler) -> TrainState:
@@ -131,7 +143,7 @@ def _begin(
     stack.callback(checkpoints.close)
     restored = checkpoints.read(like)
     step = restored.manifest.step if restored is not None else 0
-    record: dict[str, Any] = {"data": dataset.digest()}
+    record: dict[str, Any] = {"data": dataset.digest(), "image_shape": dataset.train.shape[1:]}
     if restored is not None and restored.manifest.record["data"] != record["data"]:
         raise UserError(
             f"the images of {config.data.name} are not those that the run in {folder.path} is trained on: "

@@ -8,12 +8,14 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -26,6 +28,7 @@ from jaxvae.metrics import write_json
 from jaxvae.pixels import digest_images
 from jaxvae.source import Pictures, Source, split, subset
 
+Result = TypeVar("Result")
 VERSION = 1
 """Of how pictures become arrays; part of the key."""
 CONTENT = "content.json"
@@ -60,9 +63,11 @@ def kept(source: Source, data: Data) -> Kept:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             done = folder / _key(source, data, folder)
-            if not done.is_dir():
+            found = _open(done)
+            while found is None:
                 _decode_alone(source, data, done)
-            return _open(done)
+                found = _open(done)
+            return found
         except OSError as error:
             refused.append(f"{folder} ({error.strerror})")
         finally:
@@ -97,7 +102,8 @@ def _content(source: Source, folder: Path) -> str:
     are not those that were noted in ``folder``."""
     listing = hashlib.sha256()
     for path in source.files:
-        listing.update(f"{os.path.relpath(path, source.path)}\n{_status(path)}\n".encode())
+        status = _read(path, _status)
+        listing.update(f"{os.path.relpath(path, source.path)}\n{status}\n".encode())
     note, names = folder / CONTENT, listing.hexdigest()
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         noted = json.loads(note.read_text())
@@ -105,10 +111,19 @@ def _content(source: Source, folder: Path) -> str:
             return noted["content"]
     content = hashlib.sha256()
     with ThreadPoolExecutor() as pool:
-        for path, digest in zip(source.files, pool.map(_file_digest, source.files), strict=True):
+        digests = pool.map(lambda path: _read(path, _file_digest), source.files)
+        for path, digest in zip(source.files, digests, strict=True):
             content.update(f"{os.path.relpath(path, source.path)}\n{digest}\n".encode())
     write_json(note, {"listing": names, "content": content.hexdigest()}, durable=False)
     return content.hexdigest()
+
+
+def _read(path: Path, reader: Callable[[Path], Result]) -> Result:
+    """What ``reader`` finds of a file of the source, whose trouble is not that of the folder to keep in."""
+    try:
+        return reader(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _file_digest(path: Path) -> str:
@@ -118,10 +133,16 @@ def _file_digest(path: Path) -> str:
 
 def _decode_alone(source: Source, data: Data, done: Path) -> None:
     """Makes the folder ``done``, or waits until another process has."""
+    waits = False
     while not done.is_dir():
         try:
             lock = Lock(done.parent / "lock")
         except UserError:
+            if not waits:
+                print(
+                    f"{source.title}: waiting for another process to decode it", file=sys.stderr, flush=True
+                )
+            waits = True
             time.sleep(0.1)
             continue
         try:
@@ -142,7 +163,8 @@ def _decode(source: Source, data: Data, done: Path) -> None:
         if train.size < 2:
             raise UserError(f"{source.title} holds a single image: there must be two, to train and to test")
         train, test = (subset(train, which) for which in split(train.size, data.test_fraction))
-    partial = Path(tempfile.mkdtemp(".partial", done.name + "-", done.parent))
+    partial = done.with_name(f"{done.name}-{secrets.token_hex(8)}.partial")
+    partial.mkdir()
     try:
         total = train.size + test.size
         with tqdm(desc=f"Decoding {source.title}, once", total=total, unit="image", disable=None) as bar:
@@ -198,8 +220,14 @@ def _status(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _open(done: Path) -> Kept:
-    train, test = (np.load(done / name, mmap_mode="r") for name in ("train.npy", "test.npy"))
-    note = json.loads((done / "images.json").read_text())
-    unchanged = all(_status(done / name) == list(status) for name, status in note["files"].items())
-    return Kept(train, test, note["digest"] if unchanged else None)
+def _open(done: Path) -> Kept | None:
+    """What is kept there; None if there is nothing, or no longer all of it, which then is removed."""
+    try:
+        train, test = (np.load(done / name, mmap_mode="r") for name in ("train.npy", "test.npy"))
+        note = json.loads((done / "images.json").read_text())
+        unchanged = all(_status(done / name) == list(status) for name, status in note["files"].items())
+        return Kept(train, test, note["digest"] if unchanged else None)
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+        if done.is_dir():
+            shutil.rmtree(done)
+        return None

@@ -31,6 +31,18 @@ def gather(
     return taken.reshape(*indices.shape, *images.shape[1:])
 
 
+def file_status(images: np.ndarray) -> tuple[int, ...] | None:
+    """What changes when the file of a memory map is written or replaced; None if there is no file."""
+    mapped = _file(images)
+    if mapped is None:
+        return None
+    try:
+        status = mapped[0].stat()
+    except OSError as error:
+        raise RunError(f"{mapped[0]} cannot be read ({error.strerror})") from error
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def blocks(
     images: UInt8[np.ndarray, "example height width channel"],
 ) -> Iterator[UInt8[np.ndarray, "part height width channel"]]:

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Array, Int, UInt8
 
 from jaxvae.call import call_indices
-from jaxvae.config import Config
+from jaxvae.config import Config, RunError
 from jaxvae.parallel import Device, local_part, shard_local
-from jaxvae.pixels import gather
+from jaxvae.pixels import file_status, gather
 
 CHUNK_BYTES = 2**26
 """What one call brings, at most, unless one row of it is more already."""
@@ -83,12 +83,16 @@ class _Chunks:
     """Chunks by number, as Grain wants a source of data to be."""
 
     def __init__(self, images: np.ndarray, rows: Callable[[int], np.ndarray], count: int):
-        self._images, self._rows, self._count = images, rows, count
+        self._images: Any = images
+        self._rows, self._count = rows, count
+        self._status = file_status(images)
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: Any) -> np.ndarray:
+        if file_status(self._images) != self._status:
+            raise RunError(f"{self._images.filename} was changed while the run read images from it")
         return gather(self._images, self._rows(index))
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -9,7 +10,7 @@ from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import UserError
 from jaxvae.data import load
 from jaxvae.parallel import replicate
-from jaxvae.state import state_shapes
+from jaxvae.state import TrainState, state_shapes
 from jaxvae.vae import VAE
 from jaxvae.workdir import Workdir
 
@@ -18,13 +19,19 @@ def load_model(path: str | Path) -> VAE:
     """The model of the run in the folder ``path``, as its newest good checkpoint would be evaluated.
 
     Its methods take one image (``jax.vmap`` gives many): ``encode``, ``decode``, ``sample``,
-    ``reconstruct``. Raises UserError if there is no run, or none that has reached a checkpoint.
+    ``reconstruct``. The images it was trained on are not needed. Raises UserError if there is no run, or
+    none that has reached a checkpoint.
     """
     folder = Workdir(Path(path))
     config = folder.previous()
     if config is None:
         raise UserError(f"{path} holds no run with a checkpoint")
-    like = state_shapes(config, load(config.data).train.shape[1:])
+
+    def like(record: dict[str, Any]) -> TrainState:
+        # Checkpoints of an earlier version know their images, but not the shape of one.
+        shape = record.get("image_shape") or load(config.data).train.shape[1:]
+        return state_shapes(config, tuple(shape))
+
     restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(like)
     if restored is None:
         raise UserError(f"{path} holds no run with a checkpoint")

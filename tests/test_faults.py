@@ -35,6 +35,15 @@ def test_being_killed_and_being_asked_to_stop_at_random_moments(bench):
     assert_none_lost(fault_outside.interrupted(bench, "signals", 4, *numbers), 4)
 
 
+def test_being_killed_while_images_are_streamed(bench):
+    streamed = bench.with_flags("--data.placement", "stream")
+    assert_none_lost(fault_outside.interrupted(streamed, "streamed", 3, signal.SIGKILL), 3)
+
+
+def test_four_processes_that_stream_train_to_the_bits_of_one_that_does_not(bench):
+    assert_none_lost(fault_inside.several_stream(bench, 4, steps=100), 1)
+
+
 def test_a_damaged_checkpoint(bench):
     assert_none_lost(fault_outside.damaged(bench, "flip", fault_outside.flip, 16, 1), 16)
     assert_none_lost(fault_outside.damaged(bench, "truncate", fault_outside.truncate, 3, 0), 3)

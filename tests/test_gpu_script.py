@@ -15,6 +15,7 @@ FILES = {
     "scaling-here.jsonl",
     "startup-here.jsonl",
     "time_to_nll-here.jsonl",
+    "streaming-here.jsonl",
 }
 
 

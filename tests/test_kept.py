@@ -1,6 +1,7 @@
 """Images that were decoded once: found again, made again, whatever happened to the process that made them."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -85,6 +86,28 @@ def test_arrays_that_were_changed_are_not_taken_for_what_was_noted(photos):
     path.write_bytes(content)
     assert load(data).noted_digest is None
     assert load(data).digest() != before.digest()
+
+
+@pytest.mark.parametrize("name", ["train.npy", "test.npy", "images.json"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: os.truncate(path, 40)])
+def test_arrays_that_are_not_whole_are_made_again(photos, decoded, name, damage):
+    data = Data(name=str(photos))
+    before = load(data).digest()
+    (path,) = Path(f"{photos}.jaxvae").glob(f"*/{name}")
+    damage(path)
+    again = load(data)
+    assert again.digest() == before == digest_images(again.train, again.test)
+    assert len(decoded) == 2
+
+
+def test_a_file_that_cannot_be_read_is_named_and_not_the_folder_to_keep_in(photos, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(kept, "_file_digest", refuse)
+    with pytest.raises(UserError, match=r"photos/000\.png cannot be read \(Permission denied\)"):
+        load(Data(name=str(photos)))
+    assert not Path(f"{photos}.jaxvae").exists()
 
 
 DECODE = """

@@ -134,11 +134,22 @@ def test_it_reads_ahead_but_not_the_whole_set(workers):
 def test_a_file_that_cannot_be_read_stops_the_run_and_names_it(tmp_path):
     np.save(tmp_path / "a.npy", IMAGES)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    (tmp_path / "a.npy").unlink()
-    feed = TrainFeed(Config(train=Train(steps=40)), mapped, jax.devices()[:1], start=0, stop=40, steps=5)
-    with pytest.raises(RunError, match=r"a\.npy cannot be read"):
-        feed.take(0, None)
+    config, device = Config(train=Train(steps=4000)), jax.devices()[:1]
+    feed = TrainFeed(config, mapped, device, start=0, stop=4000, steps=5)
+    feed.take(0, None)
+    np.save(tmp_path / "b.npy", IMAGES)
+    (tmp_path / "b.npy").rename(tmp_path / "a.npy")
+
+    def go_on():
+        for step in range(5, 4000, 5):
+            feed.take(step, None)
+
+    with pytest.raises(RunError, match=r"a\.npy was changed while the run read images from it"):
+        go_on()
     feed.close()
+    (tmp_path / "a.npy").unlink()
+    with pytest.raises(RunError, match=r"a\.npy cannot be read"):
+        TrainFeed(config, mapped, device, start=0, stop=40, steps=5)
 
 
 @pytest.mark.parametrize("chunk", [10**9, 16 * 784 * 3, 1])

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +25,15 @@ def test_a_loaded_model_scores_what_its_run_reported(tmp_path, small_config):
     assert images.shape == (3, 28, 28, 1)
     assert np.all((images >= 0) & (images <= 1))
     assert model.encode(jnp.zeros((28, 28, 1))).mean.shape == (3,)
+
+
+def test_a_model_is_loaded_without_its_images(tmp_path, small_config):
+    digits = load(Data())
+    np.savez(tmp_path / "a.npz", train=digits.train[:100], test=digits.test[:50])
+    data = dataclasses.replace(small_config.data, name=str(tmp_path / "a.npz"))
+    fit(dataclasses.replace(small_config, data=data), tmp_path / "run")
+    (tmp_path / "a.npz").unlink()
+    assert jaxvae.load_model(tmp_path / "run").sample(jax.random.key(0)).shape == (28, 28, 1)
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):

@@ -1,0 +1,26 @@
+"""python train.py --config images --data.name FOLDER --data.image_size 64
+
+Any images of 8 bits a channel, gray or RGB: convolutions, a Gaussian likelihood with one learned sigma, and
+dequantised pixels, so that bits per dimension bound those of the 8-bit images. Look at them first, with
+python -m jaxvae data FOLDER --data.image_size 64.
+"""
+
+from jaxvae.config import Config, Data, Eval, Model, Objective, Optimizer, Train
+
+config = Config(
+    data=Data(binarization="none", dequantization="uniform"),
+    model=Model(
+        architecture="conv",
+        latent_dim=128,
+        channels=(32, 64, 128),
+        hidden=(512,),
+        activation="gelu",
+        likelihood="gaussian",
+        sigma=0.2,
+        learn_sigma=True,
+    ),
+    objective=Objective(beta_warmup_steps=2_000),
+    optimizer=Optimizer(learning_rate=1e-3, beta2=0.99, clip_norm=2_000.0),
+    train=Train(steps=20_000, eval_every=4_000),
+    eval=Eval(importance_samples=64, batch_size=100),
+)
