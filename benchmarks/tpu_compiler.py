@@ -60,8 +60,17 @@ def topology_devices(name: str) -> list[Any]:
     return list(found.devices)
 
 
-def lower(config: Config, images: tuple[int, int, int, int], devices: Sequence[Any], steps: int) -> Any:
-    """The trainer's call of so many steps, on training images of that shape, lowered for these devices."""
+def lower(
+    config: Config,
+    images: tuple[int, int, int, int],
+    devices: Sequence[Any],
+    steps: int,
+    streamed: bool = False,
+) -> Any:
+    """The trainer's call of so many steps, on training images of that shape, lowered for these devices.
+
+    If they are ``streamed``, it is given only those of its own steps.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -71,11 +80,12 @@ def lower(config: Config, images: tuple[int, int, int, int], devices: Sequence[A
 
     shape, count = jax.ShapeDtypeStruct, len(devices)
     state = jax.eval_shape(lambda mean: initial_state(config, mean), shape(images[1:], jnp.float32))
-    return map_train_steps(config, devices).lower(
+    rows = (count, steps, config.train.batch_size // count)
+    return map_train_steps(config, devices, streamed).lower(
         state,
-        shape((count, steps, config.train.batch_size // count), jnp.int32),
+        shape(rows, jnp.int32),
         shape((count,), jnp.bool_),
         shape((), jnp.int32),
         jax.eval_shape(lambda: train_keys(config)),
-        shape(images, jnp.uint8),
+        shape((*rows, *images[1:]) if streamed else images, jnp.uint8),
     )

@@ -56,8 +56,10 @@ def fit(
     started = time.perf_counter() if started is None else started
     validate(config)
     devices = devices_for(config.train)
-    dataset = _same_everywhere(load(config.data))
-    places = choose_places(config.data.placement, dataset, devices)
+    dataset = load(config.data)
+    with _several_processes():
+        dataset = _same_everywhere(dataset)
+        places = choose_places(config.data.placement, dataset, devices)
     shapes = state_shapes(config, dataset.train.shape[1:])
     folder, watcher = Workdir(path), Watcher(silent=not hosts.is_first())
     with contextlib.ExitStack() as stack, _several_processes():

@@ -79,17 +79,12 @@ def _file(images: np.ndarray) -> tuple[Path, int] | None:
 
 def _read(path: Path, begin: int, rows: UInt8[np.ndarray, "row byte"], offsets: Sequence[int]) -> None:
     """Fills each row with the bytes from ``begin`` + its offset on."""
-    view, size = memoryview(rows.reshape(-1).data), rows.shape[1]
     try:
         file = os.open(path, os.O_RDONLY)
         try:
-            for row, offset in enumerate(offsets):
-                target, done = view[row * size : (row + 1) * size], 0
-                while done < size:
-                    count = os.preadv(file, [target[done:]], begin + offset + done)
-                    if count == 0:
-                        raise RunError(f"{path} is shorter than it was when it was opened")
-                    done += count
+            for row, offset in zip(rows, offsets, strict=True):
+                if os.preadv(file, (row,), begin + offset) != row.size:
+                    raise RunError(f"{path} is shorter than it was when it was opened")
         finally:
             os.close(file)
     except OSError as error:

@@ -268,3 +268,34 @@ def test_the_evaluator_compiles_for_a_tpu_in_full_precision():
     assert found["convolutions"] == 4
     # Four convolutions and four dense layers.
     assert found["precisions"] == ["highest,highest"] * 8
+
+
+STREAMED = """
+import json
+from benchmarks import costs, tpu_compiler
+tpu_compiler.prepare()
+from benchmarks.experiments import experiment
+from jaxvae.program import read_program
+
+devices = tpu_compiler.topology_devices("v5e:2x2")
+for streamed in (False, True):
+    lowered = tpu_compiler.lower(experiment("conv", 512), (60_000, 28, 28, 1), devices, 20, streamed)
+    compiled = lowered.compile()
+    program = read_program(compiled.as_text())
+    print(json.dumps({
+        "arguments": compiled.memory_analysis().argument_size_in_bytes,
+        "moved": costs.memory_bytes(program, costs.loop(program)),
+        "reduced": sum(one.bytes for one in costs.step_all_reduces(program)),
+    }))
+"""
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_streamed_images_compile_for_tpus_and_leave_the_rest_of_the_step_as_it_is():
+    resident, streamed = python("-c", STREAMED)
+    # 60,000 images on every chip, or a quarter of the 512 of each of 20 steps.
+    saved = resident["arguments"] - streamed["arguments"]
+    assert saved > 0.9 * (60_000 - 20 * 128) * 784
+    assert streamed["reduced"] == resident["reduced"]
+    assert streamed["moved"] < resident["moved"] + 4 * 128 * 784
