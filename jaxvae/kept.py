@@ -5,6 +5,7 @@ arrays of something else are never found.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -163,13 +164,18 @@ def _decode(source: Source, data: Data, done: Path) -> None:
         if train.size < 2:
             raise UserError(f"{source.title} holds a single image: there must be two, to train and to test")
         train, test = (subset(train, which) for which in split(train.size, data.test_fraction))
+    first, total = train.read(0), train.size + test.size
+    needed, free = total * first.nbytes, shutil.disk_usage(done.parent).free
+    if needed > free:
+        # Better now than after hours.
+        message = f"{needed / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free"
+        raise OSError(errno.ENOSPC, message, str(done.parent))
     partial = done.with_name(f"{done.name}-{secrets.token_hex(8)}.partial")
     partial.mkdir()
     try:
-        total = train.size + test.size
         with tqdm(desc=f"Decoding {source.title}, once", total=total, unit="image", disable=None) as bar:
-            shape = _write(partial / "train.npy", train, data, None, bar)
-            _write(partial / "test.npy", test, data, (train.name(0), shape), bar)
+            for name, pictures in (("train.npy", train), ("test.npy", test)):
+                _write(partial / name, pictures, train.name(0), first.shape, bar)
         files = {name: _status(partial / name) for name in ("train.npy", "test.npy")}
         arrays = [np.load(partial / name, mmap_mode="r") for name in files]
         note = {"digest": digest_images(*arrays), "files": files, "source": source.title}
@@ -184,27 +190,21 @@ def _decode(source: Source, data: Data, done: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write(
-    path: Path, pictures: Pictures, data: Data, first: tuple[str, tuple[int, ...]] | None, bar: Any
-) -> tuple[int, ...]:
-    """Writes an .npy file, some images at a time; returns an image's shape, which is that of all."""
+def _write(path: Path, pictures: Pictures, first: str, shape: tuple[int, ...], bar: Any) -> None:
+    """Writes an .npy file, some images at a time; raises UserError if one has not the ``shape`` of the
+    ``first``."""
     with path.open("wb") as file, ThreadPoolExecutor(thread_name_prefix="decode") as pool:
+        head = {"descr": "|u1", "fortran_order": False, "shape": (pictures.size, *shape)}
+        np.lib.format.write_array_header_1_0(file, head)
         for start in range(0, pictures.size, AT_ONCE):
             numbers = range(start, min(start + AT_ONCE, pictures.size))
             for number, image in zip(numbers, pool.map(pictures.read, numbers), strict=True):
-                if first is None:
-                    first = pictures.name(number), image.shape
-                if image.shape != first[1]:
-                    raise UserError(_mixed(pictures.name(number), image.shape, *first))
-                if number == 0:
-                    head = {"descr": "|u1", "fortran_order": False, "shape": (pictures.size, *image.shape)}
-                    np.lib.format.write_array_header_1_0(file, head)
+                if image.shape != shape:
+                    raise UserError(_mixed(pictures.name(number), image.shape, first, shape))
                 file.write(np.ascontiguousarray(image).data)
                 bar.update()
         file.flush()
         os.fsync(file.fileno())
-    assert first is not None
-    return first[1]
 
 
 def _mixed(name: str, shape: tuple[int, ...], first: str, first_shape: tuple[int, ...]) -> str:

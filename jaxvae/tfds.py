@@ -208,7 +208,8 @@ def _open(folder: Path, data: Data) -> tuple[Pictures, Pictures | None]:
 
 def _image_feature(tfds: Any, builder: Any, folder: Path) -> str:
     """The one feature that is an image, or the one of that name."""
-    features = dict(builder.info.features.items())
+    # Read from the disk, they are in no order.
+    features = dict(sorted(builder.info.features.items()))
 
     def is_image(feature: Any) -> bool:
         if isinstance(feature, tfds.features.Image):

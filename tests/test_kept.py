@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,16 @@ def test_beside_what_cannot_be_written_the_users_cache_is_used(photos, tmp_path,
     (tmp_path / "cache").write_text("no folder either")
     with pytest.raises(RunError, match=r"can be kept nowhere: not in .*photos\.jaxvae \(.*, nor in .*images"):
         load(Data(name=str(photos)))
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_is_decoded(photos, monkeypatch):
+    monkeypatch.setenv("JAXVAE_CACHE_DIR", "")
+    free = types.SimpleNamespace(free=20 * 6 * 5 * 3 - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
+    monkeypatch.setattr(kept, "_write", None)
+    with pytest.raises(RunError, match=r"photos\.jaxvae \(0\.0 GB are needed, and 0\.0 GB are free\)"):
+        load(Data(name=str(photos)))
+    assert not Path(f"{photos}.jaxvae").exists()
 
 
 def test_an_error_leaves_nothing_and_hides_nothing(photos, decoded):
