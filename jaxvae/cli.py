@@ -15,7 +15,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxvae.config import Config, Data, UserError
+from jaxvae.config import Config, Data, Model, UserError
 from jaxvae.signals import Signals
 from jaxvae.validation import validate
 
@@ -97,6 +97,8 @@ def main_data(arguments: list[str] | None = None) -> int:
         config=(tyro.conf.FlagConversionOff,),
     )
     try:
+        # Whatever model may follow, these are for one that takes any pixels.
+        validate(Config(data=found.data, model=Model(likelihood="gaussian")))
         from jaxvae.look import look
 
         stem = re.sub(r"[^\w.-]+", "-", found.data.name).strip("-.")

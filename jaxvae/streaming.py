@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Int, UInt8
 
 from jaxvae.call import call_indices
-from jaxvae.config import Config, RunError
+from jaxvae.config import Config, RunError, UserError
 from jaxvae.parallel import Device, local_part, shard_local
 from jaxvae.pixels import file_status, gather
 
@@ -99,9 +99,11 @@ class _Chunks:
 def _read_ahead(chunks: _Chunks, workers: int) -> Any:
     # Grain takes a second to import, and most runs do not need it. It reads the flags of a library whose
     # own command line ours is not.
-    import grain
-    from absl import flags
-
+    try:
+        import grain
+        from absl import flags
+    except ImportError as error:
+        raise UserError(f"streaming images needs Grain ({error}): pip install grain") from error
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers)

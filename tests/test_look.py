@@ -72,6 +72,8 @@ def test_mistakes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code, out, err = shown(capsys, "nothing.npz")
     assert (code, out, err) == (2, "", "error: --data.name nothing.npz: there is no such file or folder\n")
+    code, _, err = shown(capsys, "mnist", "--data.image_size", 0)
+    assert (code, err) == (2, "error: --data.image_size 0 cannot work: it must be 1 or more, or None\n")
     code, _, err = shown(capsys)
     assert code == 2
     assert "usage: python -m jaxvae data NAME" in err

@@ -10,7 +10,7 @@ import pytest
 
 from jaxvae import streaming
 from jaxvae.call import call_indices
-from jaxvae.config import Config, Placement, RunError, Train
+from jaxvae.config import Config, Placement, RunError, Train, UserError
 from jaxvae.data import Dataset, load
 from jaxvae.evaluate import Evaluator
 from jaxvae.fit import fit
@@ -91,6 +91,14 @@ def test_a_feed_that_is_asked_out_of_order_refuses():
     feed = TrainFeed(config, IMAGES, jax.devices()[:1], start=0, stop=40, steps=5)
     with pytest.raises(AssertionError):
         feed.take(5, None)
+    feed.close()
+
+
+def test_without_grain_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "grain", None)
+    feed = TrainFeed(Config(train=Train(steps=40)), IMAGES, jax.devices()[:1], start=0, stop=40, steps=5)
+    with pytest.raises(UserError, match=r"streaming images needs Grain \(.*\): pip install grain"):
+        feed.take(0, None)
     feed.close()
 
 
