@@ -3,6 +3,8 @@
 import sys
 import threading
 import time
+import types
+from concurrent.futures import Future
 
 import jax
 import numpy as np
@@ -102,46 +104,92 @@ def test_without_grain_it_says_what_to_install(monkeypatch):
     feed.close()
 
 
-class Slow:
-    """Rows of chunks that take their time."""
+class Gate:
+    """Rows of chunks, of which those from the second on come when it is opened."""
 
-    def __init__(self, seconds):
-        self.seconds, self.asked = seconds, []
+    def __init__(self, is_open):
+        self.asked, self.opened = [], threading.Event()
+        if is_open:
+            self.opened.set()
 
     def __call__(self, number):
         self.asked.append(number)
-        time.sleep(self.seconds)
+        if number:
+            assert self.opened.wait(60)
         return np.zeros((1, 1, 1), int)
 
 
-def test_waiting_is_what_the_devices_wait():
-    def train(seconds_each, seconds_between):
-        stream = ImageStream(IMAGES, Slow(seconds_each), 6, jax.devices()[:1], workers=1)
-        stream.next(None)
-        before = stream.waited
-        for _ in range(5):
-            time.sleep(seconds_between)
-            stream.next(None)
-        stream.close()
-        return stream.waited - before
+class Running:
+    """Results that devices have not computed yet: waiting for them takes 5 seconds of ``clock``."""
 
-    assert train(0.0, 0.05) < 0.05
-    # The reader needs 5 x 0.1 seconds, of which a few chunks were read ahead.
-    assert 0.1 < train(0.1, 0.0) < 0.7
+    def __init__(self, clock, then):
+        self.clock, self.then = clock, then
+
+    def block_until_ready(self):
+        self.clock.append(5.0)
+        self.then()
+        return self
+
+
+@pytest.mark.parametrize("comes_while", ["the devices compute", "they have nothing to do"])
+def test_waiting_is_what_the_devices_wait(monkeypatch, comes_while):
+    clock, gate = [], Gate(is_open=False)
+    monkeypatch.setattr(streaming, "time", types.SimpleNamespace(perf_counter=lambda: sum(clock)))
+    stream = ImageStream(IMAGES, gate, 3, jax.devices()[:1], workers=1)
+    wait_until(lambda: has_come(stream))
+    stream.next(None)
+    assert stream.waited == 0
+
+    def read():
+        if comes_while == "the devices compute":
+            gate.opened.set()
+            wait_until(lambda: has_come(stream))
+        else:
+            # 3 seconds after the devices are done, which the stream has seen by then.
+            threading.Thread(target=later).start()
+
+    def later():
+        wait_until(lambda: seen)
+        clock.append(3.0)
+        gate.opened.set()
+
+    seen = []
+    exception = Future.exception
+
+    def watched(future):
+        if future is stream._next:
+            seen.append(future)
+        return exception(future)
+
+    monkeypatch.setattr(Future, "exception", watched)
+    stream.next(Running(clock, read))
+    assert stream.waited == (0.0 if comes_while == "the devices compute" else 3.0)
+    stream.close()
+
+
+def has_come(stream):
+    return stream._next is not None and stream._next.done()
+
+
+def wait_until(holds):
+    for _ in range(6000):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came")
 
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_it_reads_ahead_but_not_the_whole_set(workers):
-    rows = Slow(0.0)
+    rows = Gate(is_open=True)
     stream = ImageStream(IMAGES, rows, 1000, jax.devices()[:1], workers)
     stream.next(None)
-    time.sleep(0.5)
-    assert workers < len(rows.asked) <= workers + 5
+    wait_until(lambda: len(rows.asked) > workers)
+    time.sleep(0.2)
+    assert len(rows.asked) <= workers + 5
     assert sorted(rows.asked) == list(range(len(rows.asked)))
     stream.close()
-    threads = threading.active_count()
     time.sleep(0.2)
-    assert threading.active_count() <= threads
     assert len(rows.asked) <= 2 * workers + 6
 
 
