@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -163,9 +163,9 @@ def crossed(bench: Bench, counts: tuple[int, ...], **train) -> Outcome:
 def several(bench: Bench, count: int, steps: int = 400) -> Outcome:
     """``count`` processes train together; then one is killed, all must stop, and all are started again."""
     outcome = Outcome(f"{count} processes, one killed")
-    index = bench.flags.index("--train.devices")
-    flags = [*bench.flags[:index], *bench.flags[index + 2 :]]
-    many = Bench(bench.folder, [*flags, "--train.steps", str(steps), "--train.eval_every", "200"])
+    many = Bench(
+        bench.folder, [*on_all_devices(bench.flags), "--train.steps", str(steps), "--train.eval_every", "200"]
+    )
     whole, killed, single = (bench.folder / f"{count}-{name}" for name in ("whole", "killed", "single"))
     with outcome.trial():
         for process in together(many, whole, count):
@@ -192,8 +192,7 @@ def several_stream(bench: Bench, count: int, steps: int = 400) -> Outcome:
     device all images are; batches are summed in the same order."""
     outcome = Outcome(f"{count} processes, images streamed")
     flags = [*bench.flags, "--train.reduction", "fixed", "--train.steps", str(steps)]
-    index = flags.index("--train.devices")
-    many = Bench(bench.folder, [*flags[:index], *flags[index + 2 :], "--data.placement", "stream"])
+    many = Bench(bench.folder, [*on_all_devices(flags), "--data.placement", "stream"])
     streamed, resident = (bench.folder / f"{count}-{name}" for name in ("streamed", "resident"))
     outcome.compared = "bits of the last state: those of one process with all images on its device"
     with outcome.trial():
@@ -204,6 +203,12 @@ def several_stream(bench: Bench, count: int, steps: int = 400) -> Outcome:
         if ours != wanted:
             raise Lost(f"{count} processes ended with other bits")
     return outcome
+
+
+def on_all_devices(flags: Sequence[str]) -> list[str]:
+    """The flags without that for the number of devices."""
+    index = flags.index("--train.devices")
+    return [*flags[:index], *flags[index + 2 :]]
 
 
 def together(bench: Bench, run: Path, count: int) -> list[subprocess.Popen]:

@@ -98,7 +98,7 @@ class TrainCall:
         self._config, self._images, self._devices, self.steps = config, images, devices, steps
         self._feed = feed
         started = time.perf_counter()
-        mapped = map_train_steps(config, devices, streamed=feed is not None)
+        mapped = map_train_steps(config, devices, streamed=self.streamed)
         keys = shapes_replicated(jax.eval_shape(lambda: train_keys(config)), devices)
         if feed is None:
             pixels = shapes_replicated(images, devices)
@@ -111,6 +111,11 @@ class TrainCall:
         """With several processes it is known after the first call, which compiles."""
         self._ran_before = False
         self._report: Report | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether a feed brings the images."""
+        return self._feed is not None
 
     @property
     def waited(self) -> float:

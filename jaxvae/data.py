@@ -4,29 +4,14 @@ import gzip
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from jaxvae.config import Data, UserError
 from jaxvae.idx import decode_idx
-from jaxvae.pixels import blocks, digest_images
-
-
-class Dataset(NamedTuple):
-    """Training and test images as they were stored: 8 bits a channel. Large ones are memory maps."""
-
-    train: UInt8[np.ndarray, "train height width channel"]
-    test: UInt8[np.ndarray, "test height width channel"]
-    title: str = "images"
-    """Where they come from, for people."""
-    noted_digest: str | None = None
-    """``digest()``, if it is known already."""
-
-    def digest(self) -> str:
-        """SHA-256 over the shapes and pixels of both, by which a run knows its data again."""
-        return self.noted_digest or digest_images(self.train, self.test)
+from jaxvae.pixels import blocks
+from jaxvae.source import Dataset
 
 
 def load(config: Data) -> Dataset:
@@ -75,8 +60,7 @@ def _load(config: Data) -> Dataset:
                     f"{source.title}: training and test images have the shapes {shapes}, which must be equal"
                 )
             return Dataset(train.ready, test.ready, source.title)
-    found = kept(source, config)
-    return Dataset(found.train, found.test, source.title, found.digest)
+    return kept(source, config)
 
 
 def pixel_mean(

@@ -1,6 +1,7 @@
 """How good is the model? Every test image, exactly once."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -69,10 +70,10 @@ class Evaluator:
         only shapes."""
         images: Any = self._images
         if self._streamed:
-            _, rows, batch = self._pieces()[0].shape
+            _, rows, batch = self._pieces[0].shape
             shape = (rows, batch, *self._on_host.shape[1:])
             images = shape_sharded(shape, self._on_host.dtype, self._devices)
-        arguments = *self._score_arguments(self._pieces()[0], 1), images
+        arguments = *self._score_arguments(self._pieces[0], 1), images
         score = compiler.begin(compiler, self._score, self._devices, model, *arguments)
         draw = compiler.begin(compiler, self._draw, self._devices, model, self._shown, self._keys)
         self._score = lambda *arguments: score.result()(*arguments)
@@ -86,7 +87,7 @@ class Evaluator:
     def dispatch(self, model: VAE, samples: int) -> list[Bounds]:
         """Starts scoring, in one piece or, if images are streamed, several; the results' arrays are filled
         while the host goes on."""
-        pieces, scores = self._pieces(), []
+        pieces, scores = self._pieces, []
         if not self._streamed:
             return [self._score(model, *self._score_arguments(pieces[0], samples), self._images)]
 
@@ -102,6 +103,7 @@ class Evaluator:
                 scores.append(self._score(model, *self._score_arguments(piece, samples), images))
         return scores
 
+    @functools.cached_property
     def _pieces(self) -> list[Int[np.ndarray, "device row local"]]:
         """The images' indices, as they are scored at once; all pieces are alike."""
         size, count = self._batch_size, len(self._devices)

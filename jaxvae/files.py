@@ -107,15 +107,15 @@ def _open_npz(path: Path, data: Data) -> tuple[Pictures, Pictures | None]:
             if train in arrays and test in arrays:
                 first, second = (_from_array(arrays[n], f"{path} [{n}]", data) for n in (train, test))
                 return first, second
-        shapes = {name: arrays[name].shape for name in arrays.files}
-        images = [name for name, shape in shapes.items() if len(shape) >= 3]
+        found = {name: arrays[name] for name in arrays.files}
+        images = [name for name, array in found.items() if array.ndim >= 3]
         if len(images) != 1:
-            held = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "nothing"
+            held = ", ".join(f"{name} {array.shape}" for name, array in found.items()) or "nothing"
             raise UserError(
                 f"{path} holds {held}: name the images "
                 f"{', or '.join(' and '.join(pair) for pair in PAIRS)}, or keep one array of them alone"
             )
-        return _from_array(arrays[images[0]], f"{path} [{images[0]}]", data), None
+        return _from_array(found[images[0]], f"{path} [{images[0]}]", data), None
 
 
 def _from_array(array: Shaped[np.ndarray, "..."], name: str, data: Data) -> Pictures:

@@ -83,8 +83,7 @@ def fit(
         evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
         evaluator.prepare(placed.evaluated, compiler)
         loop = Loop(
-            *(config, folder, devices, dataset, watcher, evaluator, begun.outlet, signals or NoSignals()),
-            places.train_streams,
+            config, folder, devices, dataset, watcher, evaluator, begun.outlet, signals or NoSignals()
         )
         throughput: dict[str, float | None] = dict.fromkeys(
             ("examples_per_second", "compile_seconds", "train_seconds", "data_wait")

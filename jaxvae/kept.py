@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import UInt8
 from tqdm import tqdm
 
 from jaxvae.cache import users_folder
@@ -27,7 +26,7 @@ from jaxvae.config import Data, RunError, UserError
 from jaxvae.lock import Lock
 from jaxvae.metrics import write_json
 from jaxvae.pixels import digest_images
-from jaxvae.source import Pictures, Source, split, subset
+from jaxvae.source import Dataset, Pictures, Source, split, subset
 
 Result = TypeVar("Result")
 VERSION = 1
@@ -38,17 +37,8 @@ AT_ONCE = 256
 """So many pictures are decoded before they are written."""
 
 
-class Kept(NamedTuple):
-    """Decoded images, as memory maps."""
-
-    train: UInt8[np.ndarray, "train height width channel"]
-    test: UInt8[np.ndarray, "test height width channel"]
-    digest: str | None
-    """What was noted of them, if the files have not changed since."""
-
-
-def kept(source: Source, data: Data) -> Kept:
-    """The images of a source as two arrays, decoded now if they were not before.
+def kept(source: Source, data: Data) -> Dataset:
+    """The images of a source as two memory maps, decoded now if they were not before.
 
     Another process that decodes the same is waited for; one that was killed while it did costs only time,
     because a folder gets its name when all in it is on the disk. Where nothing can be written beside the
@@ -64,10 +54,10 @@ def kept(source: Source, data: Data) -> Kept:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             done = folder / _key(source, data, folder)
-            found = _open(done)
+            found = _open(source, done)
             while found is None:
                 _decode_alone(source, data, done)
-                found = _open(done)
+                found = _open(source, done)
             return found
         except OSError as error:
             refused.append(f"{folder} ({error.strerror})")
@@ -220,13 +210,13 @@ def _status(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _open(done: Path) -> Kept | None:
+def _open(source: Source, done: Path) -> Dataset | None:
     """What is kept there; None if there is nothing, or no longer all of it, which then is removed."""
     try:
         train, test = (np.load(done / name, mmap_mode="r") for name in ("train.npy", "test.npy"))
         note = json.loads((done / "images.json").read_text())
         unchanged = all(_status(done / name) == list(status) for name, status in note["files"].items())
-        return Kept(train, test, note["digest"] if unchanged else None)
+        return Dataset(train, test, source.title, note["digest"] if unchanged else None)
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         if done.is_dir():
             shutil.rmtree(done)

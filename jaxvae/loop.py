@@ -71,11 +71,10 @@ class Loop:
         evaluator: Evaluator,
         outlet: Outlet,
         signals: Signals,
-        streamed: bool = False,
     ):
         self.config, self.folder, self.devices, self.dataset = config, folder, devices, dataset
         self.watcher, self.evaluator, self.outlet, self.signals = watcher, evaluator, outlet, signals
-        self.streamed, self._has_evaluated = streamed, False
+        self._has_evaluated = False
 
     def train(
         self, state: TrainState, start: int, compiled: Future[TrainCall]
@@ -89,13 +88,13 @@ class Loop:
         call = compiled.result()
         self.outlet.goodput.until_now("compile")
         per_call = call.steps
-        if not self.streamed and per_call < min(10, train.steps_per_call, train.steps):
+        if not call.streamed and per_call < min(10, train.steps_per_call, train.steps):
             self.watcher.say(
                 f"Note: only {per_call} steps fit one compiled call, which may be slower: give train.steps, "
                 "log_every, eval_every and checkpoint_every a larger common divisor."
             )
         self.watcher.start(start, train.steps)
-        self._begin(start)
+        self._begin(start, call.streamed)
         # With several processes pmap itself makes copies that the guard would refuse.
         guard = "disallow" if hosts.count() == 1 else "allow"
         with self.signals.deferring(), jax.transfer_guard(guard):
@@ -125,7 +124,7 @@ class Loop:
             "examples_per_second": trained / (seconds - self._earlier),
             "compile_seconds": call.compile_seconds,
             "train_seconds": seconds,
-            "data_wait": self._waited / (seconds - self._earlier) if self.streamed else 0.0,
+            "data_wait": self._waited / (seconds - self._earlier),
         }
 
     def _stops(self, previous: _Due | None) -> bool:
@@ -218,10 +217,10 @@ class Loop:
                 raise error from None
             self.watcher.say(f"Warning: {error}")
 
-    def _begin(self, step: int) -> None:
+    def _begin(self, step: int, streamed: bool) -> None:
         self._started = self._logged_at = time.perf_counter()
         self._earlier = self.outlet.metrics.seconds if self.outlet.metrics is not None else 0.0
-        self._logged_step = step
+        self._logged_step, self._streamed = step, streamed
         self._waited = self._booked = self._logged_wait = 0.0
 
     def _seconds(self) -> float:
@@ -244,7 +243,7 @@ class Loop:
             "examples_per_second": examples / (now - self._logged_at),
             "seconds": self._seconds(),
         }
-        if self.streamed:
+        if self._streamed:
             line["data_wait"] = (self._waited - self._logged_wait) / (now - self._logged_at)
             self._logged_wait = self._waited
         if totals.skipped:

@@ -1,4 +1,4 @@
-"""What is a set of images before it is one array? Pictures that can be read one by one, and a split."""
+"""What is a set of images? Two arrays; and before, pictures that can be read one by one, and a split."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from jaxvae import order
+from jaxvae.pixels import digest_images
 
 SPLIT_SEED = 2**32
 """Of the one order in which a set without a test set is split; no run's order has it."""
@@ -24,6 +25,21 @@ class Pictures(NamedTuple):
     """What the person who made it calls it."""
     ready: UInt8[np.ndarray, "example height width channel"] | None = None
     """All of them, if they are an array of 8-bit numbers already."""
+
+
+class Dataset(NamedTuple):
+    """Training and test images as they were stored: 8 bits a channel. Large ones are memory maps."""
+
+    train: UInt8[np.ndarray, "train height width channel"]
+    test: UInt8[np.ndarray, "test height width channel"]
+    title: str = "images"
+    """Where they come from, for people."""
+    noted_digest: str | None = None
+    """``digest()``, if it is known already."""
+
+    def digest(self) -> str:
+        """SHA-256 over the shapes and pixels of both, by which a run knows its data again."""
+        return self.noted_digest or digest_images(self.train, self.test)
 
 
 class Source(NamedTuple):

@@ -1,9 +1,8 @@
 """How do images reach the devices when they do not all fit there? Read ahead, call by call, by Grain."""
 
-import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -46,8 +45,7 @@ class ImageStream:
         self.waited = 0.0
         self._left, self._devices = count, devices
         self._thread = ThreadPoolExecutor(1, "stream")
-        self._chunks: Any = None
-        self._open = functools.partial(_read_ahead, _Chunks(images, rows, count), workers)
+        self._chunks = _read_ahead(_Chunks(images, rows, count), workers)
         self._next: Future[Array] | None = None
         self._begin()
 
@@ -67,15 +65,14 @@ class ImageStream:
         """Reads no further."""
         self._left = 0
         self._thread.shutdown(cancel_futures=True)
-        self._chunks = self._next = None
+        self._chunks.close()
+        self._next = None
 
     def _begin(self) -> None:
         self._next = self._thread.submit(self._fetch) if self._left > 0 else None
         self._left -= 1
 
     def _fetch(self) -> Array:
-        if self._chunks is None:
-            self._chunks = self._open()
         return jax.block_until_ready(shard_local(next(self._chunks), self._devices))
 
 
@@ -96,9 +93,9 @@ class _Chunks:
         return gather(self._images, self._rows(index))
 
 
-def _read_ahead(chunks: _Chunks, workers: int) -> Any:
-    # Grain takes a second to import, and most runs do not need it. It reads the flags of a library whose
-    # own command line ours is not.
+def _read_ahead(chunks: _Chunks, workers: int) -> Generator[np.ndarray, None, None]:
+    # Nothing of this before the first chunk is asked for: Grain takes a second to import, and most runs do
+    # not need it. It reads the flags of a library whose own command line ours is not.
     try:
         import grain
         from absl import flags
@@ -107,7 +104,7 @@ def _read_ahead(chunks: _Chunks, workers: int) -> Any:
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers)
-    return iter(grain.MapDataset.source(chunks).to_iter_dataset(options))
+    yield from grain.MapDataset.source(chunks).to_iter_dataset(options)
 
 
 class TrainFeed(ImageStream):
