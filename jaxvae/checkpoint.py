@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxvae import hosts, manifest
-from jaxvae.config import RunError, UserError
+from jaxvae.errors import RunError, UserError
 from jaxvae.manifest import DamagedError, Manifest
 
 ITEM = "default"

@@ -15,7 +15,8 @@ from typing import Annotated
 
 import tyro
 
-from jaxvae.config import Config, Data, Model, UserError
+from jaxvae.config import Config, Data, Model
+from jaxvae.errors import ReportedError, UserError
 from jaxvae.signals import Signals
 from jaxvae.validation import validate
 
@@ -59,7 +60,7 @@ def main(configs: Path, arguments: list[str] | None = None) -> int:
         with Signals() as signals:
             command = parse(configs, arguments)
             _run(command, signals, started)
-    except UserError as error:
+    except ReportedError as error:
         print("error: " * (error.exit_code < 128) + str(error), file=sys.stderr)
         if (step := getattr(error, "step", None)) is not None:
             again = shlex.join(["python", sys.argv[0], *arguments, "--replay", str(step)])
@@ -103,7 +104,7 @@ def main_data(arguments: list[str] | None = None) -> int:
 
         stem = re.sub(r"[^\w.-]+", "-", found.data.name).strip("-.")
         print(look(found.data, found.picture or Path(f"data-{stem}.png")))
-    except UserError as error:
+    except ReportedError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0

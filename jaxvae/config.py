@@ -15,18 +15,6 @@ Precision = Literal["float32", "bfloat16"]
 Placement = Literal["auto", "resident", "stream"]
 
 
-class UserError(Exception):
-    """Something the person who typed the command can put right; shown without a traceback."""
-
-    exit_code = 2
-
-
-class RunError(UserError):
-    """What stops a run that was rightly asked for: a full disk, numbers that are not finite, damage."""
-
-    exit_code = 1
-
-
 @dataclasses.dataclass(frozen=True)
 class Data:
     """Which images, and how pixels become what the model sees."""
@@ -51,6 +39,13 @@ class Data:
     dequantization: Literal["none", "uniform"] = "none"
     """uniform, without binarization: (pixel + u) / 256 with u uniform in [0, 1), a new draw each visit, so
     that a density bounds the probability of the 8-bit image."""
+    background: str | None = None
+    """The colour, a name or #RRGGBB, that transparent images are laid on; None: pixels that are not opaque
+    are refused."""
+    sixteen_bit: Literal["refuse", "scale"] = "refuse"
+    """Images of 16 bits a channel. scale: value / 257, rounded, to 8 bits."""
+    unreadable: Literal["refuse", "skip"] = "refuse"
+    """Files that cannot be read as images. skip: leave them out; they are counted and listed."""
     horizontal_flips: bool = False
     """Mirror half of the training images, a new draw each visit."""
     placement: Placement = "auto"

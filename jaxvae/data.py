@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from jaxvae.config import Data, UserError
+from jaxvae.config import Data
+from jaxvae.errors import UserError
 from jaxvae.idx import decode_idx
 from jaxvae.pixels import blocks
 from jaxvae.source import Dataset

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from jaxvae.config import Data, UserError
+from jaxvae.config import Data
+from jaxvae.errors import UserError
 
 _KEPT = {"1": "L", "L": "L", "RGB": "RGB", "P": "RGB"}
 """Modes of Pillow that are gray or RGB of 8 bits, or say the same in fewer."""

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from jaxvae.config import Data, UserError
+from jaxvae.config import Data
 from jaxvae.decoding import adjust, decode
+from jaxvae.errors import UserError
 from jaxvae.idx import decode_idx
 from jaxvae.source import Pictures, Source
 

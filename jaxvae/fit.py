@@ -20,8 +20,9 @@ from jaxvae.cache import Cache
 from jaxvae.call import TrainCall, steps_per_call
 from jaxvae.checkpoint import Checkpoints, Restored
 from jaxvae.compiler import Compiler
-from jaxvae.config import Config, RunError, UserError
+from jaxvae.config import Config
 from jaxvae.data import Dataset, load, pixel_mean
+from jaxvae.errors import RunError, UserError
 from jaxvae.evaluate import Evaluator
 from jaxvae.goodput import Goodput
 from jaxvae.lock import Lock

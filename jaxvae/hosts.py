@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
-from jaxvae.config import RunError, UserError
+from jaxvae.errors import RunError, UserError
 
 HEARTBEAT_SECONDS = 30
 """A process that is silent for so long is taken for dead, and the others stop."""

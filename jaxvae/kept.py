@@ -22,7 +22,8 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxvae.cache import users_folder
-from jaxvae.config import Data, RunError, UserError
+from jaxvae.config import Data
+from jaxvae.errors import RunError, UserError
 from jaxvae.lock import Lock
 from jaxvae.metrics import write_json
 from jaxvae.pixels import digest_images

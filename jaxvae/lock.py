@@ -8,7 +8,7 @@ import os
 import platform
 from pathlib import Path
 
-from jaxvae.config import UserError
+from jaxvae.errors import UserError
 
 
 class Lock:

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from jaxvae.config import Data, UserError
+from jaxvae.config import Data
 from jaxvae.data import Dataset, load
+from jaxvae.errors import UserError
 from jaxvae.images import write_grid
 from jaxvae.pixels import blocks, gather
 from jaxvae.placement import choose_places

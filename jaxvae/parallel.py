@@ -10,7 +10,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree, Shaped
 
 from jaxvae import hosts
-from jaxvae.config import FIXED_PARTS, Train, UserError
+from jaxvae.config import FIXED_PARTS, Train
+from jaxvae.errors import UserError
 
 Device = Any
 """A ``jax.Device``; that name is a variable, which a type checker does not take."""

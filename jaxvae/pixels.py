@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from jaxvae.config import RunError
+from jaxvae.errors import RunError
 
 BLOCK_BYTES = 2**25
 

@@ -9,8 +9,9 @@ import jax
 
 from jaxvae import hosts
 from jaxvae.call import TrainCall, steps_per_call
-from jaxvae.config import Config, RunError, UserError
+from jaxvae.config import Config
 from jaxvae.data import load
+from jaxvae.errors import RunError, UserError
 from jaxvae.parallel import devices_for, replicate
 from jaxvae.placement import choose_places
 from jaxvae.program import Program, describe, part_of_step, read_program

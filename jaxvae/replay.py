@@ -11,9 +11,10 @@ import numpy as np
 from jaxvae import order
 from jaxvae.call import TrainCall, largest_divisor
 from jaxvae.checkpoint import Checkpoints
-from jaxvae.config import Config, RunError, UserError
+from jaxvae.config import Config
 from jaxvae.data import Dataset, load
 from jaxvae.diagnosis import diagnose
+from jaxvae.errors import RunError, UserError
 from jaxvae.manifest import named_leaves
 from jaxvae.parallel import Device, devices_for, replicate
 from jaxvae.pixels import gather

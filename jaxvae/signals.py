@@ -12,10 +12,10 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from jaxvae.config import UserError
+from jaxvae.errors import ReportedError
 
 
-class InterruptedRun(UserError):
+class InterruptedRun(ReportedError):
     """A signal ended the run; everything is saved."""
 
     def __init__(self, message: str, number: int):

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Int, UInt8
 
 from jaxvae.call import call_indices
-from jaxvae.config import Config, RunError, UserError
+from jaxvae.config import Config
+from jaxvae.errors import RunError, UserError
 from jaxvae.parallel import Device, local_part, shard_local
 from jaxvae.pixels import file_status, gather
 

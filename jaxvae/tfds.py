@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxvae.config import Data, UserError
+from jaxvae.config import Data
 from jaxvae.decoding import adjust, decode
+from jaxvae.errors import UserError
 from jaxvae.files import TESTS
 from jaxvae.source import Pictures, Source
 from jaxvae.tfrecord import find_records

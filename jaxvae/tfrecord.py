@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxvae.config import UserError
+from jaxvae.errors import UserError
 
 _HEAD = struct.Struct("<QI")
 """A record begins with its length and that number's checksum; after its bytes comes their checksum. These are

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 
 from jaxvae.checkpoint import Checkpoints
-from jaxvae.config import UserError
 from jaxvae.data import load
+from jaxvae.errors import UserError
 from jaxvae.parallel import replicate
 from jaxvae.state import TrainState, state_shapes
 from jaxvae.vae import VAE

@@ -2,7 +2,8 @@
 
 import math
 
-from jaxvae.config import FIXED_PARTS, WIDTHS, Config, UserError, flat, to_dict
+from jaxvae.config import FIXED_PARTS, WIDTHS, Config, flat, to_dict
+from jaxvae.errors import UserError
 
 
 def validate(config: Config) -> None:

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from jaxvae.config import MAY_CHANGE, Config, UserError, differences, from_dict, to_dict
+from jaxvae.config import MAY_CHANGE, Config, differences, from_dict, to_dict
+from jaxvae.errors import UserError
 from jaxvae.lock import Lock
 from jaxvae.metrics import write_json
 

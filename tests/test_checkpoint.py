@@ -8,7 +8,8 @@ import pytest
 
 from jaxvae import manifest
 from jaxvae.checkpoint import Checkpoints, WriteError
-from jaxvae.config import Config, Model, Optimizer, RunError, UserError
+from jaxvae.config import Config, Model, Optimizer
+from jaxvae.errors import RunError, UserError
 from jaxvae.parallel import replicate
 from jaxvae.state import initial_state
 

@@ -15,11 +15,11 @@ from jaxvae.config import (
     Objective,
     Optimizer,
     Train,
-    UserError,
     differences,
     from_dict,
     to_dict,
 )
+from jaxvae.errors import UserError
 from jaxvae.validation import validate
 
 

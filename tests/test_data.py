@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxvae import data
-from jaxvae.config import Data, UserError
+from jaxvae.config import Data
+from jaxvae.errors import UserError
 
 
 def test_bundled_mnist_is_the_original():

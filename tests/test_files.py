@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae.config import Data, UserError
+from jaxvae.config import Data
 from jaxvae.data import load
+from jaxvae.errors import UserError
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (20, 6, 5), np.uint8)

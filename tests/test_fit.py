@@ -14,8 +14,9 @@ import pytest
 
 from jaxvae.call import steps_per_call
 from jaxvae.checkpoint import Checkpoints, WriteError
-from jaxvae.config import Config, Optimizer, Train, UserError
+from jaxvae.config import Config, Optimizer, Train
 from jaxvae.data import load
+from jaxvae.errors import UserError
 from jaxvae.fit import fit, versions
 from jaxvae.lock import Lock
 

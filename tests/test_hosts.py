@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxvae import hosts
-from jaxvae.config import UserError
+from jaxvae.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from jaxvae import kept
-from jaxvae.config import Data, RunError, UserError
+from jaxvae.config import Data
 from jaxvae.data import load
+from jaxvae.errors import RunError, UserError
 from jaxvae.lock import Lock
 from jaxvae.pixels import digest_images
 

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxvae"
 LAYERS = (
-    ("configuration", {"config", "validation"}),
+    ("configuration", {"config", "errors", "validation"}),
     (
         "mathematics",
         {"distributions", "noise", "preprocessing", "convolution", "networks", "vae", "objectives"},
@@ -103,5 +103,5 @@ def test_modules_stay_small():
     assert max(lengths.values()) <= 300, lengths
     # Little enough to read in an afternoon. Whoever needs more says here what for: integrity, signals,
     # several processes and replay took it from 2,000; convolutions, compiling and profiles, from 3,500; every
-    # source of images, and their streaming, from 4,600.
-    assert sum(lengths.values()) <= 6200, lengths
+    # source of images, and their streaming, from 4,600; mistakes that are answered, from 6,200.
+    assert sum(lengths.values()) <= 8000, lengths

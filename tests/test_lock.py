@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from jaxvae.config import UserError
+from jaxvae.errors import UserError
 from jaxvae.lock import Lock
 
 HOLD = """

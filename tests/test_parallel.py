@@ -2,7 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.config import Train, UserError
+from jaxvae.config import Train
+from jaxvae.errors import UserError
 from jaxvae.parallel import choose_devices, devices_for, map_over_devices, replicate, split_batch
 
 

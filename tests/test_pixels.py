@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jaxvae import pixels
-from jaxvae.config import RunError
+from jaxvae.errors import RunError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 4, 3, 2), np.uint8)
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from jaxvae.cli import main
-from jaxvae.config import Model, Optimizer, UserError
+from jaxvae.config import Model, Optimizer
+from jaxvae.errors import UserError
 from jaxvae.fit import fit
 from jaxvae.profile import newest_trace, profile
 from jaxvae.program import describe, part_of_step, read_program

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxvae.config import Optimizer, UserError
+from jaxvae.config import Optimizer
+from jaxvae.errors import UserError
 from jaxvae.fit import fit
 from jaxvae.preprocessing import preprocess
 from jaxvae.replay import NonFiniteError, replay

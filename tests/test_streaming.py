@@ -12,8 +12,9 @@ import pytest
 
 from jaxvae import streaming
 from jaxvae.call import call_indices
-from jaxvae.config import Config, Placement, RunError, Train, UserError
+from jaxvae.config import Config, Placement, Train
 from jaxvae.data import Dataset, load
+from jaxvae.errors import RunError, UserError
 from jaxvae.evaluate import Evaluator
 from jaxvae.fit import fit
 from jaxvae.placement import Places, choose_places

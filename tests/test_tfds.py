@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from jaxvae.config import Data, UserError
+from jaxvae.config import Data
 from jaxvae.data import load
+from jaxvae.errors import UserError
 from jaxvae.tfds import Name, parse_name
 from tests.prepared import prepare
 

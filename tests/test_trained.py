@@ -7,8 +7,8 @@ import pytest
 
 import jaxvae
 from jaxvae.compiler import Compiler
-from jaxvae.config import UserError
 from jaxvae.data import Data, load
+from jaxvae.errors import UserError
 from jaxvae.evaluate import Evaluator
 from jaxvae.fit import fit
 
