@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from jaxvae.config import Data
-from jaxvae.errors import UserError
+from jaxvae.errors import UserError, printable
 from jaxvae.idx import decode_idx
 from jaxvae.pixels import blocks
-from jaxvae.source import Dataset
+from jaxvae.source import OPTIONS, Dataset, Source, one_line
 
 
 def load(config: Data) -> Dataset:
@@ -22,8 +22,11 @@ def load(config: Data) -> Dataset:
 
 
 def begin_loading(config: Data) -> None:
-    """Loads in the background what ``load`` will be asked for, once, if that takes no more than a moment."""
-    if config.name != BUNDLED:
+    """Loads in the background what ``load`` will be asked for, once, if that takes no more than a moment.
+
+    Only what imports nothing: no library may be imported on two threads at once.
+    """
+    if config.name != BUNDLED or _is_changed(config):
         return
     thread = ThreadPoolExecutor(1, "data")
     _begun[config] = thread.submit(_load, config)
@@ -34,34 +37,57 @@ _begun: dict[Data, Future[Dataset]] = {}
 BUNDLED = "mnist"
 
 
+def _is_changed(config: Data) -> bool:
+    return config.image_size is not None or config.color != "keep"
+
+
 def _load(config: Data) -> Dataset:
-    changes = config.image_size is not None or config.color != "keep"
-    if config.name == BUNDLED and not changes:
+    if config.name == BUNDLED and not _is_changed(config):
+        refuse_useless(config, "mnist, which is bundled", frozenset())
         return _mnist()
     # What is bundled needs none of these.
-    from jaxvae.files import own_images
+    from jaxvae.adjusting import background
     from jaxvae.kept import kept
+
+    background(config)
+    source = _source(config)
+    refuse_useless(config, source.title, source.uses)
+    ready = source.ready()
+    return (
+        kept(source, config)
+        if ready is None
+        else Dataset(*ready, source.title, None, one_line(source.remarks))
+    )
+
+
+def _source(config: Data) -> Source:
+    from jaxvae.files import own_images
     from jaxvae.tfds import parse_name, tfds_images
 
-    path, name = Path(config.name).expanduser(), parse_name(config.name)
     if config.name == BUNDLED:
-        source = own_images(MNIST, config)
-    elif path.exists():
-        source = own_images(path, config)
-    elif name is not None:
-        source = tfds_images(name, config)
-    else:
-        raise UserError(f"--data.name {config.name}: there is no such file or folder")
-    if source.is_array and not changes:
-        train, test = source.open()
-        if train.ready is not None and test is not None and test.ready is not None:
-            if train.ready.shape[1:] != test.ready.shape[1:]:
-                shapes = f"{train.ready.shape[1:]} and {test.ready.shape[1:]}"
-                raise UserError(
-                    f"{source.title}: training and test images have the shapes {shapes}, which must be equal"
-                )
-            return Dataset(train.ready, test.ready, source.title)
-    return kept(source, config)
+        return own_images(MNIST, config)._replace(remarks=())
+    named = f"--data.name {printable(config.name)}"
+    try:
+        path = Path(config.name).expanduser()
+        path.stat()
+    except FileNotFoundError as error:
+        name = parse_name(config.name)
+        if name is not None:
+            return tfds_images(name, config)
+        raise UserError(f"{named}: there is no such file or folder") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{named} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not config.name:
+        raise UserError("--data.name is empty: . is the current folder")
+    return own_images(path, config)
+
+
+def refuse_useless(config: Data, title: str, uses: frozenset[str]) -> None:
+    """Raises UserError if an option was set that makes no difference to images of this kind."""
+    for name, what in OPTIONS.items():
+        value = getattr(config, name)
+        if value != getattr(Data(), name) and name not in uses:
+            raise UserError(f"--data.{name} {printable(value)} is of no use with {title}: {what}")
 
 
 def pixel_mean(

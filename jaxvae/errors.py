@@ -18,3 +18,16 @@ class UserError(ReportedError):
 
 class RunError(ReportedError):
     """What stops a run that was rightly asked for: a full disk, numbers that are not finite, damage."""
+
+
+def printable(name: object) -> str:
+    """The name of a file as one line that any terminal can show: ``\\xff`` for a byte that is not UTF-8, and
+    ``\\n`` and the like for what does not print."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in str(name))
+
+
+def _escaped(character: str) -> str:
+    # Python writes a byte that is not UTF-8 as one of these.
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

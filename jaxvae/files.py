@@ -1,159 +1,218 @@
-"""How are a person's own images read? Arrays (.npy, .npz, IDX) and folders of PNG or JPEG files."""
+"""How are a person's own images found? In arrays (.npy, .npz, IDX) and in folders of image files."""
 
+import contextlib
 import gzip
+import os
+import re
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
 
+from jaxvae.arrays import Stored, check, pictures, prepared
 from jaxvae.config import Data
-from jaxvae.decoding import adjust, decode
-from jaxvae.errors import UserError
-from jaxvae.idx import decode_idx
-from jaxvae.source import Pictures, Source
+from jaxvae.decoding import decode, impostor
+from jaxvae.errors import UserError, printable
+from jaxvae.folders import FORMATS, Listing, describe, divide, kind_of_file, list_images
+from jaxvae.idx import decode_idx, idx_shape
+from jaxvae.naming import choose, rank
+from jaxvae.source import Picture, Pictures, Source, UnreadableError, file_status
 
-KINDS = ".npy, .npz, IDX (named ...-ubyte, .idx or either with .gz), or a folder of PNG or JPEG files"
-PAIRS = (("train", "test"), ("x_train", "x_test"), ("train_images", "test_images"))
-"""What training and test images are called in an .npz file."""
-ARRAY_PAIRS = (
-    ("train.npy", "test.npy"),
-    ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"),
-    ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"),
+KINDS = f".npy, .npz, IDX (named ...-ubyte, .idx or either with .gz), or a folder of {FORMATS}"
+_ARRAY = re.compile(
+    r"(?P<stem>.+?)(?P<kind>\.npy|\.npz|[.-]idx\d-ubyte|\.idx|-?ubyte|)(?P<gz>\.gz)?", re.I | re.S
 )
-"""What their files are called in a folder; the latter are MNIST's own."""
-TESTS = ("test", "validation", "valid", "val")
-"""What a folder of test images may be called; the first that there is."""
 
 
 def own_images(path: Path, data: Data) -> Source:
     """The images in a file or folder; raises UserError if it holds none that can be read."""
-    title = f"{path} ({'folder' if path.is_dir() else 'file'})"
     if not path.is_dir():
-        return Source(title, path, [path], lambda: _open_file(path, data), is_array=True)
-    arrays = _array_pair(path)
+        return _array_source(path, "file", *_arrays_of(path), data)
+    found = list_images(path, data)
+    arrays = _arrays_in(path, found)
     if arrays is not None:
-        train, test = arrays
-
-        def open_pair() -> tuple[Pictures, Pictures | None]:
-            return _open_file(train, data)[0], None if test is None else _open_file(test, data)[0]
-
-        return Source(title, path, [train] if test is None else [train, test], open_pair, is_array=True)
-    parts = _folders(path)
-    found = [_image_files(part) for part in parts]
-    for part, files in zip(parts, found, strict=True):
-        if not files:
-            raise UserError(f"{part} holds no PNG or JPEG images")
-    pictures = [_pictures(files, data) for files in found]
-    test = pictures[1] if len(pictures) == 2 else None
-    return Source(title, path, [path for part in found for path in part], lambda: (pictures[0], test))
-
-
-def _array_pair(folder: Path) -> tuple[Path, Path | None] | None:
-    """The arrays in a folder that holds some under the usual names."""
-    for names in ARRAY_PAIRS:
-        train, test = (folder / name for name in names)
-        if train.is_file():
-            return train, test if test.is_file() else None
-    return None
-
-
-def _folders(folder: Path) -> list[Path]:
-    train = folder / "train"
-    if not train.is_dir():
-        return [folder]
-    return [train, *(folder / name for name in TESTS if (folder / name).is_dir())][:2]
-
-
-def _image_files(folder: Path) -> list[Path]:
-    """In the order of their names, whatever the disk's; also those in folders of it, a class each."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg") and not path.name.startswith(".")
+        return _array_source(path, "folder", *arrays, data)
+    parts = divide(path, found)
+    both = [[path / name for name in names] for names in (parts.train, parts.test) if names is not None]
+    sets = [_pictures(files, data) for files in both]
+    options = {"background", "sixteen_bit", "unreadable"} | ({"test_fraction"} if len(sets) == 1 else set())
+    return Source(
+        f"{printable(path)} (folder)",
+        path,
+        [file for files in both for file in files],
+        lambda: (sets[0], sets[1] if len(sets) == 2 else None),
+        frozenset(options),
+        (*_listed("skipped", [*describe(found.skipped), *parts.remarks]), *found.remarks),
     )
 
 
 def _pictures(files: Sequence[Path], data: Data) -> Pictures:
-    def read(number: int) -> UInt8[np.ndarray, "height width channel"]:
+    def read(number: int) -> Picture:
+        path = files[number]
         try:
-            content = files[number].read_bytes()
-        except OSError as error:
-            raise UserError(f"{files[number]} cannot be read ({error.strerror})") from error
-        return decode(content, str(files[number]), data)
-
-    return Pictures(len(files), read, lambda number: str(files[number]))
-
-
-def _open_file(path: Path, data: Data) -> tuple[Pictures, Pictures | None]:
-    try:
-        if path.suffix == ".npy":
-            return _from_array(np.load(path, mmap_mode="r", allow_pickle=False), str(path), data), None
-        if path.suffix == ".npz":
-            return _open_npz(path, data)
-        if path.suffix in (".idx", ".gz") or path.name.endswith("ubyte"):
+            file_status(path)
             content = path.read_bytes()
-            content = gzip.decompress(content) if path.suffix == ".gz" else content
-            return _from_array(decode_idx(content), str(path), data), None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    raise UserError(f"{path} is not a kind of file that images are read from: use {KINDS}")
+        except OSError as error:
+            raise UnreadableError(printable(path), f"cannot be read ({error.strerror})") from error
+        return decode(content, printable(path), data)
+
+    return Pictures(len(files), read, lambda number: printable(files[number]))
 
 
-def _open_npz(path: Path, data: Data) -> tuple[Pictures, Pictures | None]:
-    with np.load(path, allow_pickle=False) as arrays:
-        for train, test in PAIRS:
-            if train in arrays and test in arrays:
-                first, second = (_from_array(arrays[n], f"{path} [{n}]", data) for n in (train, test))
-                return first, second
-        found = {name: arrays[name] for name in arrays.files}
-        images = [name for name, array in found.items() if array.ndim >= 3]
-        if len(images) != 1:
-            held = ", ".join(f"{name} {array.shape}" for name, array in found.items()) or "nothing"
-            raise UserError(
-                f"{path} holds {held}: name the images "
-                f"{', or '.join(' and '.join(pair) for pair in PAIRS)}, or keep one array of them alone"
-            )
-        return _from_array(found[images[0]], f"{path} [{images[0]}]", data), None
+class _Arrays(NamedTuple):
+    """Arrays of training and test images, or of all images."""
+
+    files: list[Path]
+    stored: list[Stored]
+    remarks: tuple[str, ...]
 
 
-def _from_array(array: Shaped[np.ndarray, "..."], name: str, data: Data) -> Pictures:
-    """Pictures from an array of example x height x width, or with channels last; checks what it holds."""
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or 0 in array.shape[1:]:
+def _array_source(
+    path: Path, kind: str, files: list[Path], stored: list[Stored], remarks: tuple[str, ...], data: Data
+) -> Source:
+    title = f"{printable(path)} ({kind})"
+    for number, array in enumerate(stored):
+        check(array, trains=number == 0)
+    options = {"test_fraction"} if len(stored) == 1 else set()
+    if any(array.dtype.kind in "iu" and array.dtype.itemsize > 1 for array in stored):
+        options.add("sixteen_bit")
+    if any(len(array.shape) == 4 and array.shape[3] == 4 for array in stored):
+        options.add("background")
+
+    def load() -> list[tuple[str, np.ndarray]]:
+        return [(array.name, array.load()) for array in stored]
+
+    def open_all() -> tuple[Pictures, Pictures | None]:
+        train, *test = pictures(load(), data)
+        return train, test[0] if test else None
+
+    def ready() -> tuple[np.ndarray, np.ndarray] | None:
+        changed = data.image_size is not None or data.color != "keep" or data.background is not None
+        if changed or len(stored) == 1 or any(array.dtype != np.uint8 for array in stored):
+            return None
+        return prepared(load(), title)
+
+    return Source(title, path, files, open_all, frozenset(options), remarks, ready)
+
+
+def _arrays_in(folder: Path, found: Listing) -> _Arrays | None:
+    """The arrays in a folder that holds some under the usual names."""
+    by_stem: dict[str, list[str]] = {}
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            match = _ARRAY.fullmatch(entry.name)
+            if match and match["kind"] and rank(match["stem"]) is not None and entry.is_file():
+                by_stem.setdefault(match["stem"], []).append(entry.name)
+    where = printable(folder)
+    roles = choose(by_stem, where)
+    if roles.train is None:
+        if roles.test is None or found.images:
+            return None
+        raise UserError(f"{where} holds {printable(by_stem[roles.test][0])} and no array of training images")
+    files = []
+    for stem in filter(None, (roles.train, roles.test)):
+        # Packed and not, they are the same.
+        names = [n for n in by_stem[stem] if not n.lower().endswith(".gz")] or by_stem[stem]
+        if len(names) > 1:
+            raise UserError(f"{where} holds {' and '.join(map(printable, names))}: keep one of them there")
+        files.append(folder / names[0])
+    found.skipped.subtract(kind_of_file(file.name) for file in files)
+    images = [f"{len(found.images):,} image{'s' * (len(found.images) > 1)}"] * bool(found.images)
+    read = _listed("read", [" and ".join(printable(file.name) for file in files)])
+    skipped = _listed("skipped", [*describe(+found.skipped), *images])
+    return _Arrays(files, [stored for file in files for stored in _arrays_of(file).stored], (*read, *skipped))
+
+
+def _listed(verb: str, things: Sequence[str]) -> list[str]:
+    return [f"{verb} {', '.join(things)}"] if things else []
+
+
+def _arrays_of(path: Path) -> _Arrays:
+    """The arrays of images in one file."""
+    name, match = printable(path), _ARRAY.fullmatch(path.name)
+    kind = match["kind"].lower() if match else ""
+    if not kind and not (match and match["gz"]):
+        raise UserError(f"{name} is not a kind of file that images are read from: use {KINDS}")
+    with _errors_of(name):
+        file_status(path)
+        with path.open("rb") as file:
+            head = file.read(1024)
+    reason = impostor(head)
+    if reason is not None:
+        raise UserError(f"{name} {reason}")
+    with _errors_of(name):
+        if head.startswith(b"PK") or (kind == ".npz" and not head.startswith(b"\x93NUMPY")):
+            return _npz(path)
+        if head.startswith(b"\x93NUMPY") or kind == ".npy":
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            return _Arrays([path], [Stored(name, array.shape, array.dtype, lambda: array)], ())
+        unpack = gzip.open if head.startswith(b"\x1f\x8b") or (match and match["gz"]) else Path.open
+        with unpack(path, "rb") as file:
+            shape = idx_shape(file.read(1024))
+
+        def load() -> np.ndarray:
+            with _errors_of(name), unpack(path, "rb") as file:
+                return decode_idx(file.read())
+
+        return _Arrays([path], [Stored(name, shape, np.dtype(np.uint8), load)], ())
+
+
+def _npz(path: Path) -> _Arrays:
+    found = _heads(path)
+    roles = choose(
+        (n for n, a in found.items() if a.dtype.kind in "buif" and len(a.shape) >= 2), printable(path)
+    )
+    images = [name for name, array in found.items() if array.dtype.kind != "O" and len(array.shape) >= 3]
+    if roles.train is not None and (roles.test is not None or set(images) <= {roles.train}):
+        taken = [name for name in (roles.train, roles.test) if name is not None]
+    elif roles.train is None and roles.test is None and len(images) == 1:
+        taken = images
+    else:
+        held = ", ".join(f"{printable(name)} {array.shape}" for name, array in found.items()) or "nothing"
         raise UserError(
-            f"{name} has the shape {array.shape}: images are example x height x width, with a last axis "
-            "for the channels if they have several"
+            f"{printable(path)} holds {held}: name the images train and test, x_train and x_test, or "
+            "train_images and test_images, or keep one array of them alone"
         )
-    if len(array) == 0:
-        raise UserError(f"{name} holds no images")
-    if array.shape[1] in (1, 3) and array.shape[3] > 4:
-        raise UserError(
-            f"{name} has the shape {array.shape}, with the channels first: numpy.moveaxis(x, 1, -1) puts "
-            "them last"
-        )
-    if array.dtype.kind not in "bui":
-        raise UserError(
-            f"{name} holds numbers of type {array.dtype}: images are 8-bit numbers from 0 to 255, of type "
-            "uint8; if these are from 0 to 1, numpy.round(255 * x).astype('uint8') makes them so"
-        )
-    if array.dtype.kind != "b":
-        # 8 bits are never out of range; and a set in which only the first thousand are dark is no mistake.
-        looked_at = array[:1000] if array.dtype == np.uint8 else array
-        low, high = int(looked_at.min()), int(looked_at.max())
-        if low < 0 or high > 255:
-            raise UserError(f"{name} holds numbers from {low} to {high}: pixels are from 0 to 255")
-        if high == 1:
-            raise UserError(
-                f"{name} holds only 0 and 1, which are black and nearly black: 255 * x is meant, or x of "
-                "type bool"
-            )
+    others = [printable(name) for name in found if name not in taken]
+    others = others[:6] + [f"{len(others) - 6} more"] * (len(others) > 6)
+    read = "read " + " and ".join(printable(name) for name in taken)
+    return _Arrays([path], [found[name] for name in taken], (read, *_listed("ignored", others)))
 
-    def read(number: int) -> UInt8[np.ndarray, "height width channel"]:
-        return adjust(np.asarray(array[number]), f"{name}, image {number}", data)
 
-    ready = array if array.dtype == np.uint8 else None
-    return Pictures(len(array), read, lambda number: f"{name}, image {number}", ready)
+def _heads(path: Path) -> dict[str, Stored]:
+    """Every array in an .npz file; of none more than the head is read, for there may be some that are not of
+    numbers, and some that are large."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            if not member.endswith(".npy"):
+                continue
+            name, shape, dtype = member.removesuffix(".npy"), (), np.dtype(object)
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                if version == (1, 0):
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                elif version == (2, 0):
+                    shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+            load = partial(_load_member, path, name)
+            found[name] = Stored(f"{printable(path)} [{printable(name)}]", shape, dtype, load)
+    return found
+
+
+def _load_member(path: Path, name: str) -> np.ndarray:
+    with _errors_of(printable(path)), np.load(path, allow_pickle=False) as arrays:
+        return arrays[name]
+
+
+@contextlib.contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """Whatever reading a file raises is said with its name."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -39,6 +39,7 @@ def look(config: Data, picture: Path) -> str:
     mean = (levels * np.arange(256)).sum() / levels.sum()
     places = choose_places(config.placement, dataset, jax.devices())
     rows = [
+        ("files", dataset.remarks),
         ("training images", f"{len(train):,}"),
         ("test images", f"{len(test):,}"),
         ("size", f"{height} x {width} pixels, {channel} channel{'s' * (channel > 1)}"),

@@ -32,6 +32,8 @@ class Watcher:
             f"Images: {dataset.title}, {len(train):,} to train and {len(test):,} to test, "
             f"{height}x{width}x{channel}, {(train.nbytes + test.nbytes) / 1e6:,.1f} MB, {places.describe()}."
         )
+        if dataset.remarks:
+            self.say(dataset.remarks)
 
     def start(self, step: int, steps: int) -> None:
         """Shows the bar; it hides itself where there is no terminal."""

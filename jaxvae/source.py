@@ -1,5 +1,8 @@
 """What is a set of images? Two arrays; and before, pictures that can be read one by one, and a split."""
 
+import errno
+import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,10 +11,29 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from jaxvae import order
+from jaxvae.errors import UserError
 from jaxvae.pixels import digest_images
 
 SPLIT_SEED = 2**32
 """Of the one order in which a set without a test set is split; no run's order has it."""
+
+
+class UnreadableError(UserError):
+    """A file (or a record of one) that cannot be read as an image; ``data.unreadable`` skip leaves it out."""
+
+    def __init__(self, name: str, reason: str):
+        super().__init__(f"{name} {reason}")
+        self.name, self.reason = name, reason
+
+
+class Picture(NamedTuple):
+    """One image as it was read."""
+
+    pixels: UInt8[np.ndarray, "height width channel"]
+    form: str | None = None
+    """The format of its file: PNG."""
+    notes: tuple[str, ...] = ()
+    """What was done to it that the person should know, as in ``laid on white``."""
 
 
 class Pictures(NamedTuple):
@@ -19,12 +41,13 @@ class Pictures(NamedTuple):
 
     size: int
     """How many."""
-    read: Callable[[int], UInt8[np.ndarray, "height width channel"]]
-    """The image with that number; several threads may call it at once. Raises UserError with its name."""
+    read: Callable[[int], Picture]
+    """The image with that number; several threads may call it at once. Raises UserError with its name,
+    UnreadableError if there is no image in what has that name."""
     name: Callable[[int], str]
     """What the person who made it calls it."""
-    ready: UInt8[np.ndarray, "example height width channel"] | None = None
-    """All of them, if they are an array of 8-bit numbers already."""
+    remark: str = ""
+    """What holds of all of them and the person should know."""
 
 
 class Dataset(NamedTuple):
@@ -36,6 +59,8 @@ class Dataset(NamedTuple):
     """Where they come from, for people."""
     noted_digest: str | None = None
     """``digest()``, if it is known already."""
+    remarks: str = ""
+    """What was read and what was not, by kind and number, in one line; empty if there is nothing to say."""
 
     def digest(self) -> str:
         """SHA-256 over the shapes and pixels of both, by which a run knows its data again."""
@@ -52,8 +77,28 @@ class Source(NamedTuple):
     """Their content is all that the images depend on."""
     open: Callable[[], tuple[Pictures, Pictures | None]]
     """Training and test images; None: there is no test set."""
-    is_array: bool = False
-    """Whether opening it is all that there may be to do."""
+    uses: frozenset[str]
+    """Which of ``OPTIONS`` can make a difference here."""
+    remarks: tuple[str, ...] = ()
+    """What is known of it before it is opened, such as what lies beside the images and is not read."""
+    ready: Callable[[], tuple[np.ndarray, np.ndarray] | None] = lambda: None
+    """Training and test images if they are arrays that need no decoding; else None."""
+
+
+OPTIONS = {
+    "dir": "it says where TensorFlow Datasets are",
+    "test_fraction": "it splits images that have no test set of their own",
+    "background": "it is for image files and for arrays of four channels, whose last is opacity",
+    "sixteen_bit": "it is for image files, and for arrays of whole numbers of 16 bits or more",
+    "unreadable": "it is for images in files of their own and for TensorFlow Datasets",
+}
+"""Fields of ``Data`` that only some sources can use, and which."""
+
+
+def one_line(remarks: Sequence[str]) -> str:
+    """Remarks as one sentence; empty if there are none."""
+    said = "; ".join(remark for remark in remarks if remark)
+    return said and f"{said[0].upper()}{said[1:]}."
 
 
 def split(count: int, test_fraction: float) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]:
@@ -69,5 +114,23 @@ def split(count: int, test_fraction: float) -> tuple[Int[np.ndarray, " train"], 
 def subset(pictures: Pictures, which: Int[np.ndarray, " some"]) -> Pictures:
     """Some of the pictures."""
     return Pictures(
-        len(which), lambda i: pictures.read(int(which[i])), lambda i: pictures.name(int(which[i]))
+        len(which),
+        lambda i: pictures.read(int(which[i])),
+        lambda i: pictures.name(int(which[i])),
+        pictures.remark,
     )
+
+
+def file_status(path: Path) -> os.stat_result:
+    """The status of a file; raises OSError also for what is no file, and might be waited for in vain."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return status
+
+
+def identity(path: Path) -> list[int]:
+    """What changes when a file is written or replaced: no user can set its ``st_ctime`` back, as they can the
+    time at which it was written."""
+    status = file_status(path)
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

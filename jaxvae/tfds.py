@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
 
+from jaxvae.adjusting import adjust
 from jaxvae.config import Data
-from jaxvae.decoding import adjust, decode
-from jaxvae.errors import UserError
-from jaxvae.files import TESTS
-from jaxvae.source import Pictures, Source
+from jaxvae.decoding import decode
+from jaxvae.errors import UserError, printable
+from jaxvae.naming import choose
+from jaxvae.source import Picture, Pictures, Source, UnreadableError
 from jaxvae.tfrecord import find_records
 
 READABLE = ("array_record", "tfrecord")
@@ -60,15 +60,46 @@ def tfds_images(name: Name, data: Data) -> Source:
         folder = find_prepared(root, name)
         if folder is None:
             raise UserError(f"TensorFlow Datasets prepared {name}, but not in {root}: is --data.dir right?")
-    form = json.loads((folder / "dataset_info.json").read_text()).get("fileFormat", "tfrecord")
+    info = _info(folder)
+    form = info.get("fileFormat", "tfrecord")
     if form not in READABLE:
         raise UserError(
             f"{folder} is prepared as {form}; {' and '.join(READABLE)} can be read. Into another folder:\n"
             f"  {_command(name, root / READABLE[0])}\nand then --data.dir {root / READABLE[0]}"
         )
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    title = f"{folder.relative_to(root)} in {root}"
-    return Source(title, folder, files, lambda: _open(folder, data))
+    sizes = {s["name"]: sum(map(int, s.get("shardLengths", ()))) for s in info.get("splits", ())}
+    train, test, remarks = choose_splits(sizes, folder)
+    options = {"dir", "background", "sixteen_bit", "unreadable"} | (
+        {"test_fraction"} if test is None else set()
+    )
+    title = printable(f"{folder.relative_to(root)} in {root}")
+    return Source(title, folder, files, lambda: _open(folder, train, test, data), frozenset(options), remarks)
+
+
+def _info(folder: Path) -> dict[str, Any]:
+    path = folder / "dataset_info.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{printable(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from error
+
+
+def choose_splits(sizes: dict[str, int], folder: Path) -> tuple[str, str | None, tuple[str, ...]]:
+    """The split that trains, the one that tests if there is one, and what to say of the others.
+
+    Raises UserError if none holds images.
+    """
+    roles = choose((name for name, size in sizes.items() if size), f"{folder}")
+    train = roles.train or next((name for name, size in sizes.items() if size), None)
+    if train is None:
+        raise UserError(f"{folder} holds no images: its splits are {sizes}")
+    test = roles.test if roles.test != train else None
+    others = [f"{name}/ ({size:,} images)" for name, size in sizes.items() if name not in (train, test)]
+    remarks = (f"read the split {train}" + f" and {test}" * (test is not None),)
+    return train, test, remarks + (f"skipped {', '.join(others)}",) * bool(others)
 
 
 def find_prepared(root: Path, name: Name) -> Path | None:
@@ -165,18 +196,13 @@ def _import() -> Any:
     return tensorflow_datasets
 
 
-def _open(folder: Path, data: Data) -> tuple[Pictures, Pictures | None]:
+def _open(folder: Path, train: str, test: str | None, data: Data) -> tuple[Pictures, Pictures | None]:
     tfds = _import()
     try:
         builder = tfds.builder_from_directory(folder)
     except Exception as error:
         raise UserError(f"{folder} is not a data set that is prepared whole: {error}") from error
     key = _image_feature(tfds, builder, folder)
-    splits = {name: split.num_examples for name, split in builder.info.splits.items()}
-    first = "train" if "train" in splits else next(iter(splits), None)
-    if first is None or splits[first] == 0:
-        raise UserError(f"{folder} holds no images: its splits are {splits}")
-    test = next((name for name in TESTS if splits.get(name)), None)
 
     # The other features are of no use, and images are decoded as those in a person's own files are.
     features = tfds.features.FeaturesDict({key: builder.info.features[key]})
@@ -196,15 +222,18 @@ def _open(folder: Path, data: Data) -> tuple[Pictures, Pictures | None]:
         def name(number: int) -> str:
             return f"{folder}, {split} image {number}"
 
-        def read(number: int) -> UInt8[np.ndarray, "height width channel"]:
-            image = features.deserialize_example_np(record(number), decoders=undecoded)[key]
+        def read(number: int) -> Picture:
+            try:
+                image = features.deserialize_example_np(record(number), decoders=undecoded)[key]
+            except Exception as error:
+                raise UnreadableError(name(number), f"cannot be read: {error}") from error
             if isinstance(image, bytes):
                 return decode(image, name(number), data)
             return adjust(image if image.ndim == 3 else image[..., None], name(number), data)
 
-        return Pictures(splits[split], read, name)
+        return Pictures(builder.info.splits[split].num_examples, read, name)
 
-    return pictures(first), pictures(test) if test is not None and test != first else None
+    return pictures(train), None if test is None else pictures(test)
 
 
 def _image_feature(tfds: Any, builder: Any, folder: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae import kept
+from jaxvae import kept, packing
 from jaxvae.config import Data
 from jaxvae.data import load
 from jaxvae.errors import RunError, UserError
@@ -36,13 +36,13 @@ def photos(tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     """The titles of the sources that were decoded, each time one is."""
-    titles, decode = [], kept._decode
+    titles, pack = [], kept.pack
 
     def counted(source, *more):
         titles.append(source.title)
-        decode(source, *more)
+        pack(source, *more)
 
-    monkeypatch.setattr(kept, "_decode", counted)
+    monkeypatch.setattr(kept, "pack", counted)
     return titles
 
 
@@ -194,7 +194,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_decoded(photos, mon
     monkeypatch.setenv("JAXVAE_CACHE_DIR", "")
     free = types.SimpleNamespace(free=20 * 6 * 5 * 3 - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
-    monkeypatch.setattr(kept, "_write", None)
+    monkeypatch.setattr(packing, "_write", None)
     with pytest.raises(RunError, match=r"photos\.jaxvae \(0\.0 GB are needed, and 0\.0 GB are free\)"):
         load(Data(name=str(photos)))
     assert not Path(f"{photos}.jaxvae").exists()

@@ -16,7 +16,8 @@ LAYERS = (
     (
         "the world",
         {
-            *("data", "source", "files", "idx", "tfds", "tfrecord", "decoding", "kept", "pixels"),
+            *("data", "source", "files", "folders", "arrays", "naming", "idx", "tfds", "tfrecord"),
+            *("decoding", "adjusting", "kept", "packing", "pixels"),
             *("streaming", "placement", "manifest", "checkpoint", "metrics", "images", "workdir"),
             *("lock", "signals", "goodput", "cache", "compiler"),
         },

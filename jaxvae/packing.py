@@ -1,0 +1,146 @@
+"""How do the pictures of a source become two arrays on the disk, and a note of what they turned out to be?"""
+
+import errno
+import math
+import os
+import secrets
+import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxvae.config import Data
+from jaxvae.decoding import import_formats
+from jaxvae.errors import UserError
+from jaxvae.folders import SKIP_HINT
+from jaxvae.metrics import write_json
+from jaxvae.pixels import digest_images
+from jaxvae.source import Picture, Pictures, Source, UnreadableError, identity, split, subset
+
+AT_ONCE = 256
+"""So many pictures are decoded before they are written."""
+
+
+def pack(source: Source, data: Data, done: Path) -> None:
+    """Decodes the source's images into the folder ``done``, which appears when all in it is on the disk.
+
+    Raises UserError if an image cannot be used, and OSError if the folder cannot be written.
+    """
+    import_formats()
+    train, test = source.open()
+    if test is None:
+        if train.size < 2:
+            raise UserError(f"{source.title} holds a single image: there must be two, to train and to test")
+        train, test = (subset(train, which) for which in split(train.size, data.test_fraction))
+    seen = _Seen(data.unreadable == "skip", Counter(), Counter(), {})
+    first = next((number for number in range(train.size) if seen.read(train, number) is not None), None)
+    if first is None:
+        raise UserError(f"of {source.title}, {_first_few(seen.left_out)}: no training image is left")
+    shape = train.read(first).pixels.shape
+    total = train.size + test.size
+    needed, free = total * math.prod(shape), shutil.disk_usage(done.parent).free
+    if needed > free:
+        # Better now than after hours.
+        message = f"{needed / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free"
+        raise OSError(errno.ENOSPC, message, str(done.parent))
+    partial = done.with_name(f"{done.name}-{secrets.token_hex(8)}.partial")
+    partial.mkdir()
+    try:
+        with tqdm(desc=f"Decoding {source.title}, once", total=total, unit="image", disable=None) as bar:
+            for name, pictures in (("train.npy", train), ("test.npy", test)):
+                if not _write(partial / name, pictures, train.name(first), shape, seen, bar):
+                    raise UserError(f"of {source.title}, {_first_few(seen.left_out)}: no test image is left")
+        files = {name: identity(partial / name) for name in ("train.npy", "test.npy")}
+        arrays = [np.load(partial / name, mmap_mode="r") for name in files]
+        note = {"digest": digest_images(*arrays), "files": files, "source": source.title}
+        note |= {"remarks": seen.remarks(train.remark), "left_out": dict(sorted(seen.left_out.items()))}
+        write_json(partial / "images.json", note)
+        try:
+            os.replace(partial, done)
+        except OSError:
+            # Where there are no locks, another may have been first.
+            if not done.is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+class _Seen(NamedTuple):
+    """What the images turned out to be while they were decoded."""
+
+    skips: bool
+    """Whether those that cannot be read are left out."""
+    forms: Counter[str]
+    notes: Counter[str]
+    left_out: dict[str, str]
+    """Why, by name."""
+
+    def read(self, pictures: Pictures, number: int) -> Picture | None:
+        """The image with that number, or None if it is left out. Any thread may call it."""
+        try:
+            return pictures.read(number)
+        except UnreadableError as error:
+            if not self.skips:
+                raise UserError(f"{error}{SKIP_HINT}") from error
+            self.left_out[error.name] = error.reason
+            return None
+
+    def remarks(self, of_all: str) -> list[str]:
+        """All that the person should know, by kind and number."""
+        forms = [
+            f"{n:,} {form}" for form, n in sorted(self.forms.items(), key=lambda kind: (-kind[1], kind[0]))
+        ]
+        said = [f"read {' and '.join(filter(None, (', '.join(forms[:-1]), forms[-1])))}"] if forms else []
+        said += [of_all] * bool(of_all)
+        said += [f"{n:,} {note}" for note, n in sorted(self.notes.items())]
+        return said + [f"left out {_first_few(self.left_out)}"] * bool(self.left_out)
+
+
+def _first_few(left_out: dict[str, str]) -> str:
+    listed = "; ".join(f"{name} {reason}" for name, reason in sorted(left_out.items())[:3])
+    more = ", ..." * (len(left_out) > 3)
+    return f"{len(left_out):,} that cannot be read ({listed}{more})"
+
+
+def _write(path: Path, pictures: Pictures, first: str, shape: tuple[int, ...], seen: _Seen, bar: Any) -> int:
+    """Writes an .npy file, some images at a time, and returns how many are in it; raises UserError if one has
+    not the ``shape`` of the ``first``."""
+    written = 0
+    with path.open("wb") as file, ThreadPoolExecutor(thread_name_prefix="decode") as pool:
+        _write_head(file, pictures.size, shape)
+        for start in range(0, pictures.size, AT_ONCE):
+            numbers = range(start, min(start + AT_ONCE, pictures.size))
+            read = pool.map(lambda number: seen.read(pictures, number), numbers)
+            for number, picture in zip(numbers, read, strict=True):
+                bar.update()
+                if picture is None:
+                    continue
+                if picture.pixels.shape != shape:
+                    raise UserError(_mixed(pictures.name(number), picture.pixels.shape, first, shape))
+                file.write(np.ascontiguousarray(picture.pixels).data)
+                seen.forms.update([picture.form] if picture.form else [])
+                seen.notes.update(picture.notes)
+                written += 1
+        # It has the same length, since the format leaves room for any number of images.
+        file.seek(0)
+        _write_head(file, written, shape)
+        file.flush()
+        os.fsync(file.fileno())
+    return written
+
+
+def _write_head(file: Any, count: int, shape: tuple[int, ...]) -> None:
+    head = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+    np.lib.format.write_array_header_1_0(file, head)
+
+
+def _mixed(name: str, shape: tuple[int, ...], first: str, first_shape: tuple[int, ...]) -> str:
+    sizes = [f"{s[1]} x {s[0]} pixels with {s[2]} channel{'s' * (s[2] > 1)}" for s in (shape, first_shape)]
+    sizes_differ, colors_differ = shape[:2] != first_shape[:2], shape[2] != first_shape[2]
+    wanted = ["--data.image_size N makes all N x N"] * sizes_differ
+    wanted += ["--data.color gray or rgb converts all"] * colors_differ
+    return f"{name} has {sizes[0]}, but {first} has {sizes[1]}: {'; '.join(wanted)}"
