@@ -36,7 +36,7 @@ def check(stored: Stored, trains: bool) -> None:
     name, shape, kind = stored.name, stored.shape, stored.dtype.kind
     if shape[:1] == (0,):
         raise UserError(f"{name} holds no images")
-    problem = _problem(shape) or (_problem_of_three(*shape) if trains and len(shape) == 3 else None)
+    problem = (_problem_of_few(shape) if trains and len(shape) in (3, 4) else None) or _problem(shape)
     if problem is not None:
         raise UserError(f"{name} has the shape {shape}{problem}")
     if kind not in "buif":
@@ -58,12 +58,16 @@ def _problem(shape: tuple[int, ...]) -> str | None:
         return ", with the channels first: numpy.moveaxis(x, 1, -1) puts them last"
     if third <= 4:
         return ", with the examples last: numpy.moveaxis(x, -1, 0) puts them first"
-    if shape[0] <= 4:
-        return ", with the channels before the examples: numpy.moveaxis(x, 0, -1) puts them last"
     return None
 
 
-def _problem_of_three(first: int, second: int, last: int) -> str | None:
+def _problem_of_few(shape: tuple[int, ...]) -> str | None:
+    """The same for what could be a few images, of which nobody trains a model, but is rather something else."""
+    first, second, last = shape[0], shape[1], shape[-1]
+    if len(shape) == 4:
+        if first <= 4 and min(shape[1:]) > 4:
+            return ", with the channels before the examples: numpy.moveaxis(x, 0, -1) puts them last"
+        return None
     if last in (1, 3, 4) and min(first, second) >= 8:
         return (
             f": one image of {first} x {second} is x[None], and two at least are needed; {first} images of "
@@ -181,7 +185,7 @@ def _check_range(name: str, dtype: np.dtype, found: _Range, data: Data) -> None:
             typed = "numpy.round(255 * x).astype('uint8')"
         elif found.low >= -1 and found.high <= 1:
             typed = "numpy.round(127.5 * (x + 1)).astype('uint8')"
-        elif found.low >= 0 and found.high <= 255:
+        elif found.low >= 0 and 16 < found.high <= 255:
             typed = "numpy.round(x).astype('uint8')"
         else:
             typed = "numpy.round(255 * (x - x.min()) / (x.max() - x.min())).astype('uint8')"
@@ -196,7 +200,7 @@ def _check_range(name: str, dtype: np.dtype, found: _Range, data: Data) -> None:
         if found.low >= 0 and found.high <= 65535:
             hint = "; --data.sixteen_bit scale makes 8 bits of 16"
         elif dtype == np.int8:
-            hint = "; x.view('uint8') if they lost the top bit's meaning"
+            hint = "; x.view('uint8') if they are bytes that were taken for int8"
         raise UserError(f"{held}: pixels are from 0 to 255{hint}")
 
 
@@ -219,10 +223,12 @@ def _look(name: str, array: np.ndarray) -> _Range:
 
 
 def _are_levels(numbers: Shaped[np.ndarray, "..."], dtype: np.dtype) -> bool:
-    """Whether all are k / 255, as it comes out in their type: by a division, or by a product with 1 / 255."""
+    """Whether all are k / 255, as it comes out in their type or in float32, by a division or by a product
+    with 1 / 255."""
     scaled = 255 * numbers
     nearest = np.round(scaled)
-    tolerance = nearest * np.finfo(dtype).eps * (1 if dtype.itemsize == 2 else 2)
+    half = dtype.itemsize == 2
+    tolerance = nearest * (np.finfo(np.float16).eps if half else 2 * np.finfo(np.float32).eps)
     return bool((numbers >= 0).all() and (numbers <= 1).all() and (abs(scaled - nearest) <= tolerance).all())
 
 

@@ -43,7 +43,7 @@ def _is_changed(config: Data) -> bool:
 
 def _load(config: Data) -> Dataset:
     if config.name == BUNDLED and not _is_changed(config):
-        refuse_useless(config, "mnist, which is bundled", frozenset())
+        refuse_useless(config, BUNDLED, frozenset())
         return _mnist()
     # What is bundled needs none of these.
     from jaxvae.adjusting import background
@@ -65,7 +65,7 @@ def _source(config: Data) -> Source:
     from jaxvae.tfds import parse_name, tfds_images
 
     if config.name == BUNDLED:
-        return own_images(MNIST, config)._replace(remarks=())
+        return own_images(MNIST, config)._replace(title=BUNDLED, remarks=())
     named = f"--data.name {printable(config.name)}"
     try:
         path = Path(config.name).expanduser()

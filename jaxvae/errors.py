@@ -20,10 +20,15 @@ class RunError(ReportedError):
     """What stops a run that was rightly asked for: a full disk, numbers that are not finite, damage."""
 
 
+LONGEST = 600
+"""Names of more characters are shown without their middle."""
+
+
 def printable(name: object) -> str:
     """The name of a file as one line that any terminal can show: ``\\xff`` for a byte that is not UTF-8, and
     ``\\n`` and the like for what does not print."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in str(name))
+    shown = "".join(c if c.isprintable() else _escaped(c) for c in str(name))
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]}...{shown[-LONGEST // 2 :]}"
 
 
 def _escaped(character: str) -> str:

@@ -44,7 +44,9 @@ def list_images(folder: Path, data: Data) -> Listing:
     Hidden files, runs of this program and what it made are left out, so that a run may lie in the folder of
     its images. Raises UserError for a folder that cannot be read, unless ``data.unreadable`` is skip.
     """
-    top, seen = str(folder), set()
+    top, resolved = str(folder), folder.resolve()
+    # A link to where the folder itself lies would bring everything else there is.
+    seen = {(status.st_dev, status.st_ino) for status in map(os.stat, resolved.parents)}
     found = Listing([], [], Counter(), [])
 
     def unreadable(error: OSError) -> None:
@@ -63,7 +65,7 @@ def list_images(folder: Path, data: Data) -> Listing:
         inside = here[len(top) :].lstrip(os.sep)
         kind = None
         if (status.st_dev, status.st_ino) in seen:
-            kind = "link{s} to a folder that is read already"
+            kind = "link{s} back to a folder"
         elif inside and "config.json" in files and ("metrics.jsonl" in files or "checkpoints" in folders):
             kind = "run{s} of jaxvae"
         if kind is not None:

@@ -24,7 +24,7 @@ from jaxvae.errors import RunError, UserError, printable
 from jaxvae.folders import SKIP_HINT
 from jaxvae.lock import Lock
 from jaxvae.metrics import write_json
-from jaxvae.packing import pack
+from jaxvae.packing import FEW, pack
 from jaxvae.source import Dataset, Source, file_status, identity, one_line
 
 Result = TypeVar("Result")
@@ -167,7 +167,9 @@ def _open(source: Source, done: Path) -> Dataset | None:
         train, test = (np.load(done / name, mmap_mode="r") for name in ("train.npy", "test.npy"))
         note = json.loads((done / "images.json").read_text())
         unchanged = all(identity(done / name) == list(status) for name, status in note["files"].items())
-        said = one_line([*note["remarks"], *source.remarks])
+        listed = len(note["left_out"]) > FEW
+        where = f"all that were left out are in {printable(done / 'images.json')}" if listed else ""
+        said = one_line([*note["remarks"], where, *source.remarks])
         return Dataset(train, test, source.title, note["digest"] if unchanged else None, said)
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         if done.is_dir():

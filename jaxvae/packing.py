@@ -21,6 +21,8 @@ from jaxvae.metrics import write_json
 from jaxvae.pixels import digest_images
 from jaxvae.source import Picture, Pictures, Source, UnreadableError, identity, split, subset
 
+FEW = 3
+"""So many files that were left out are named; images.json names all."""
 AT_ONCE = 256
 """So many pictures are decoded before they are written."""
 
@@ -31,16 +33,15 @@ def pack(source: Source, data: Data, done: Path) -> None:
     Raises UserError if an image cannot be used, and OSError if the folder cannot be written.
     """
     import_formats()
+    seen = _Seen(Counter(), Counter(), {})
     train, test = source.open()
+    if data.unreadable == "skip":
+        train, test = _readable(train, source, seen), test and _readable(test, source, seen)
     if test is None:
         if train.size < 2:
             raise UserError(f"{source.title} holds a single image: there must be two, to train and to test")
         train, test = (subset(train, which) for which in split(train.size, data.test_fraction))
-    seen = _Seen(data.unreadable == "skip", Counter(), Counter(), {})
-    first = next((number for number in range(train.size) if seen.read(train, number) is not None), None)
-    if first is None:
-        raise UserError(f"of {source.title}, {_first_few(seen.left_out)}: no training image is left")
-    shape = train.read(first).pixels.shape
+    shape = _read(train, 0).pixels.shape
     total = train.size + test.size
     needed, free = total * math.prod(shape), shutil.disk_usage(done.parent).free
     if needed > free:
@@ -52,8 +53,7 @@ def pack(source: Source, data: Data, done: Path) -> None:
     try:
         with tqdm(desc=f"Decoding {source.title}, once", total=total, unit="image", disable=None) as bar:
             for name, pictures in (("train.npy", train), ("test.npy", test)):
-                if not _write(partial / name, pictures, train.name(first), shape, seen, bar):
-                    raise UserError(f"of {source.title}, {_first_few(seen.left_out)}: no test image is left")
+                _write(partial / name, pictures, train.name(0), shape, seen, bar)
         files = {name: identity(partial / name) for name in ("train.npy", "test.npy")}
         arrays = [np.load(partial / name, mmap_mode="r") for name in files]
         note = {"digest": digest_images(*arrays), "files": files, "source": source.title}
@@ -72,22 +72,10 @@ def pack(source: Source, data: Data, done: Path) -> None:
 class _Seen(NamedTuple):
     """What the images turned out to be while they were decoded."""
 
-    skips: bool
-    """Whether those that cannot be read are left out."""
     forms: Counter[str]
     notes: Counter[str]
     left_out: dict[str, str]
     """Why, by name."""
-
-    def read(self, pictures: Pictures, number: int) -> Picture | None:
-        """The image with that number, or None if it is left out. Any thread may call it."""
-        try:
-            return pictures.read(number)
-        except UnreadableError as error:
-            if not self.skips:
-                raise UserError(f"{error}{SKIP_HINT}") from error
-            self.left_out[error.name] = error.reason
-            return None
 
     def remarks(self, of_all: str) -> list[str]:
         """All that the person should know, by kind and number."""
@@ -101,41 +89,63 @@ class _Seen(NamedTuple):
 
 
 def _first_few(left_out: dict[str, str]) -> str:
-    listed = "; ".join(f"{name} {reason}" for name, reason in sorted(left_out.items())[:3])
-    more = ", ..." * (len(left_out) > 3)
+    listed = "; ".join(f"{name} {reason}" for name, reason in sorted(left_out.items())[:FEW])
+    more = ", ..." * (len(left_out) > FEW)
     return f"{len(left_out):,} that cannot be read ({listed}{more})"
 
 
-def _write(path: Path, pictures: Pictures, first: str, shape: tuple[int, ...], seen: _Seen, bar: Any) -> int:
-    """Writes an .npy file, some images at a time, and returns how many are in it; raises UserError if one has
-    not the ``shape`` of the ``first``."""
-    written = 0
+def _read(pictures: Pictures, number: int) -> Picture:
+    try:
+        return pictures.read(number)
+    except UnreadableError as error:
+        raise UserError(f"{error}{SKIP_HINT}") from error
+
+
+def _readable(pictures: Pictures, source: Source, seen: _Seen) -> Pictures:
+    """Those pictures that can be read, which are decoded to find out: what is made of them is then the same
+    as if the others had never been there."""
+
+    def reason(number: int) -> UnreadableError | None:
+        try:
+            pictures.read(number)
+        except UnreadableError as error:
+            return error
+        return None
+
+    some = []
+    with (
+        tqdm(desc=f"Trying {source.title}, once", total=pictures.size, unit="image", disable=None) as bar,
+        ThreadPoolExecutor(thread_name_prefix="try") as pool,
+    ):
+        for number, error in enumerate(pool.map(reason, range(pictures.size))):
+            bar.update()
+            if error is None:
+                some.append(number)
+            else:
+                seen.left_out[error.name] = error.reason
+    if not some:
+        raise UserError(f"{source.title} holds no images that can be read: {_first_few(seen.left_out)}")
+    return subset(pictures, np.array(some))
+
+
+def _write(path: Path, pictures: Pictures, first: str, shape: tuple[int, ...], seen: _Seen, bar: Any) -> None:
+    """Writes an .npy file, some images at a time; raises UserError if one has not the ``shape`` of the
+    ``first``."""
     with path.open("wb") as file, ThreadPoolExecutor(thread_name_prefix="decode") as pool:
-        _write_head(file, pictures.size, shape)
+        head = {"descr": "|u1", "fortran_order": False, "shape": (pictures.size, *shape)}
+        np.lib.format.write_array_header_1_0(file, head)
         for start in range(0, pictures.size, AT_ONCE):
             numbers = range(start, min(start + AT_ONCE, pictures.size))
-            read = pool.map(lambda number: seen.read(pictures, number), numbers)
+            read = pool.map(lambda number: _read(pictures, number), numbers)
             for number, picture in zip(numbers, read, strict=True):
-                bar.update()
-                if picture is None:
-                    continue
                 if picture.pixels.shape != shape:
                     raise UserError(_mixed(pictures.name(number), picture.pixels.shape, first, shape))
                 file.write(np.ascontiguousarray(picture.pixels).data)
                 seen.forms.update([picture.form] if picture.form else [])
                 seen.notes.update(picture.notes)
-                written += 1
-        # It has the same length, since the format leaves room for any number of images.
-        file.seek(0)
-        _write_head(file, written, shape)
+                bar.update()
         file.flush()
         os.fsync(file.fileno())
-    return written
-
-
-def _write_head(file: Any, count: int, shape: tuple[int, ...]) -> None:
-    head = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-    np.lib.format.write_array_header_1_0(file, head)
 
 
 def _mixed(name: str, shape: tuple[int, ...], first: str, first_shape: tuple[int, ...]) -> str:

@@ -96,8 +96,8 @@ OPTIONS = {
 
 
 def one_line(remarks: Sequence[str]) -> str:
-    """Remarks as one sentence; empty if there are none."""
-    said = "; ".join(remark for remark in remarks if remark)
+    """Remarks as one sentence that begins with what was read; empty if there are none."""
+    said = "; ".join(sorted(filter(None, remarks), key=lambda remark: not remark.startswith("read ")))
     return said and f"{said[0].upper()}{said[1:]}."
 
 

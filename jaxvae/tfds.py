@@ -98,7 +98,7 @@ def choose_splits(sizes: dict[str, int], folder: Path) -> tuple[str, str | None,
         raise UserError(f"{folder} holds no images: its splits are {sizes}")
     test = roles.test if roles.test != train else None
     others = [f"{name}/ ({size:,} images)" for name, size in sizes.items() if name not in (train, test)]
-    remarks = (f"read the split {train}" + f" and {test}" * (test is not None),)
+    remarks = (f"its split {train}" if test is None else f"its splits {train} and {test}",)
     return train, test, remarks + (f"skipped {', '.join(others)}",) * bool(others)
 
 
