@@ -62,7 +62,7 @@ def _problem(shape: tuple[int, ...]) -> str | None:
 
 
 def _problem_of_few(shape: tuple[int, ...]) -> str | None:
-    """The same for what could be a few images, of which nobody trains a model, but is rather something else."""
+    """The same for what could be a few images, which no model is trained on, but rather is something else."""
     first, second, last = shape[0], shape[1], shape[-1]
     if len(shape) == 4:
         if first <= 4 and min(shape[1:]) > 4:

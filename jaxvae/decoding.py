@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt16
 from PIL import ExifTags, Image, ImageFile
 
-from jaxvae.adjusting import adjust, adjust_image
+from jaxvae.adjusting import adjust_image
 from jaxvae.config import Data
 from jaxvae.errors import UserError
 from jaxvae.images import is_marked
@@ -50,10 +50,12 @@ def decode(content: bytes, name: str, data: Data) -> Picture:
     if image.is_deep and data.sixteen_bit == "refuse":
         raise UserError(f"{name} has 16 bits a channel: --data.sixteen_bit scale makes 8 of them")
     if image.is_deep:
-        picture = adjust(scale(_deep(image.image, content, name)), name, data)
         notes = (*notes, SCALED)
-    else:
-        picture = adjust_image(image.image, name, data)
+        # Of the colours in a PPM file, Pillow makes 8 bits as it is done here.
+        if image.form != "PPM" or image.image.mode != "RGB":
+            pixels = scale(_deep(image.image, content, name))
+            image = image._replace(image=Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+    picture = adjust_image(image.image, name, data)
     return picture._replace(form=form, notes=(*notes, *picture.notes))
 
 

@@ -104,7 +104,8 @@ def _arrays_in(folder: Path, found: Listing) -> _Arrays | None:
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             match = _ARRAY.fullmatch(entry.name)
-            if match and match["kind"] and rank(match["stem"]) is not None and entry.is_file():
+            kind = match["kind"].lower() if match else ""
+            if match and kind not in ("", ".npz") and rank(match["stem"]) is not None and entry.is_file():
                 by_stem.setdefault(match["stem"], []).append(entry.name)
     where = printable(folder)
     roles = choose(by_stem, where)

@@ -1,4 +1,4 @@
-"""Arrays as other programs store them: taken for the one thing that they can be, or refused with what to type."""
+"""Arrays as other programs store them: taken for the one thing they can be, or refused with what to type."""
 
 import gzip
 import re
@@ -74,8 +74,8 @@ def test_all_black_stays_black_and_one_brighter_pixel_makes_levels(tmp_path):
         (GRAY / 127.5 - 1, r"numpy\.round\(127\.5 \* \(x \+ 1\)\)"),
         (GRAY * 0.99, r"not 8-bit levels exactly: numpy\.round\(x\)\.astype"),
         ((GRAY - 128.0) / 55, r"numpy\.round\(255 \* \(x - x\.min\(\)\)"),
-        (np.where(GRAY == GRAY[-1, -1, -1], np.nan, 0), "numbers that are not finite"),
-        (np.where(GRAY == GRAY[-1, -1, -1], np.inf, 0), "numbers that are not finite"),
+        (np.where(GRAY[-1, -1, -1] == GRAY, np.nan, 0), "numbers that are not finite"),
+        (np.where(GRAY[-1, -1, -1] == GRAY, np.inf, 0), "numbers that are not finite"),
         (GRAY.astype(complex), "numbers of type complex128"),
         (GRAY.astype("M8[s]"), r"numbers of type datetime64\[s\]"),
         (np.zeros((20, 6, 5), [("a", "u1")]), r"numbers of type \[\('a', 'u1'\)\]"),
@@ -124,7 +124,7 @@ def test_16_bits_are_scaled_when_asked(tmp_path):
     dataset = read(tmp_path, deep, sixteen_bit="scale")
     assert same_images(dataset, np.round(deep / 257).astype(np.uint8))
     assert dataset.remarks == "Numbers of 16 bits scaled to 8."
-    with pytest.raises(UserError, match="numbers to 255, which are 8 bits: --data.sixteen_bit scale is for"):
+    with pytest.raises(UserError, match=r"numbers to 255, which are 8 bits: --data.sixteen_bit scale is for"):
         read(tmp_path, GRAY.astype(np.uint16), sixteen_bit="scale")
 
 
@@ -240,10 +240,12 @@ def test_a_folder_of_arrays_that_does_not_say_what_is_meant(tmp_path):
     np.save(tmp_path / "x_test.npy", GRAY)
     with pytest.raises(UserError, match=r"holds x_test\.npy and no array of training images"):
         load(Data(name=str(tmp_path)))
-    for name in ("train.npy", "train.npz"):
-        np.save(tmp_path / name, GRAY)
-    with pytest.raises(UserError, match=r"holds train\.npy and train\.npz"):
-        np.savez(tmp_path / "train.npz", GRAY)
+    np.save(tmp_path / "train.npy", GRAY)
+    (tmp_path / "train-ubyte").write_bytes(idx(GRAY))
+    with pytest.raises(UserError, match=r"holds train-ubyte and train\.npy: keep one of them"):
+        load(Data(name=str(tmp_path)))
+    (tmp_path / "train-ubyte").rename(tmp_path / "training-ubyte")
+    with pytest.raises(UserError, match="holds train and training, each of which could be the training"):
         load(Data(name=str(tmp_path)))
 
 

@@ -156,8 +156,8 @@ def test_what_may_not_be_read_is_named_or_counted(what):
             said("skip")
             == {
                 "locked": f"Read 10 PNG; left out the folder {locked} (Permission denied).\n",
-                "001.png": f"Read 19 PNG; left out 1 that cannot be read ({locked} cannot be read (Permission "
-                "denied)).\n",
+                "001.png": f"Read 19 PNG; left out 1 that cannot be read ({locked} cannot be read "
+                "(Permission denied)).\n",
             }[locked.name]
         )
 
