@@ -22,7 +22,7 @@ def background(data: Data) -> tuple[int, int, int] | None:
         color = ImageColor.getrgb(data.background)
     except (ValueError, AttributeError, TypeError):
         color = ()
-    if len(color) != 3:
+    if len(color) != 3 or max(color) > 255:
         raise UserError(
             f"--data.background {data.background} is no colour: a name such as white, or #RRGGBB, is"
         )

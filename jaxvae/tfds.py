@@ -60,15 +60,13 @@ def tfds_images(name: Name, data: Data) -> Source:
         folder = find_prepared(root, name)
         if folder is None:
             raise UserError(f"TensorFlow Datasets prepared {name}, but not in {root}: is --data.dir right?")
-    info = _info(folder)
-    form = info.get("fileFormat", "tfrecord")
+    form, sizes = _format_and_splits(folder)
     if form not in READABLE:
         raise UserError(
             f"{folder} is prepared as {form}; {' and '.join(READABLE)} can be read. Into another folder:\n"
             f"  {_command(name, root / READABLE[0])}\nand then --data.dir {root / READABLE[0]}"
         )
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    sizes = {s["name"]: sum(map(int, s.get("shardLengths", ()))) for s in info.get("splits", ())}
     train, test, remarks = choose_splits(sizes, folder)
     options = {"dir", "background", "sixteen_bit", "unreadable"} | (
         {"test_fraction"} if test is None else set()
@@ -77,14 +75,16 @@ def tfds_images(name: Name, data: Data) -> Source:
     return Source(title, folder, files, lambda: _open(folder, train, test, data), frozenset(options), remarks)
 
 
-def _info(folder: Path) -> dict[str, Any]:
+def _format_and_splits(folder: Path) -> tuple[str, dict[str, int]]:
+    """How the files are written, and how many examples are in each split, found without TFDS."""
     path = folder / "dataset_info.json"
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{printable(path)} cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        info = json.loads(path.read_text())
+        splits = {split["name"]: sum(map(int, split.get("shardLengths", ()))) for split in info["splits"]}
+        return info.get("fileFormat", "tfrecord"), splits
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or repr(error)
+        raise UserError(f"{printable(path)} cannot be read: {reason}") from error
 
 
 def choose_splits(sizes: dict[str, int], folder: Path) -> tuple[str, str | None, tuple[str, ...]]:

@@ -1,9 +1,11 @@
 import gzip
 import hashlib
+import os
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxvae import data
 from jaxvae.config import Data
@@ -59,3 +61,75 @@ def test_a_damaged_file_is_named(tmp_path):
         data._checked(damaged, "0" * 64)
     with pytest.raises(UserError, match=r"nothing\.gz cannot be read"):
         data._checked(tmp_path / "nothing.gz", "0" * 64)
+
+
+def sources(tmp_path):
+    """One of each kind, with the options that make a difference to it."""
+    rng = np.random.default_rng(0)
+    gray, rgba = rng.integers(0, 256, (20, 6, 5), np.uint8), rng.integers(0, 256, (20, 6, 5, 4), np.uint8)
+    np.save(tmp_path / "gray.npy", gray)
+    np.save(tmp_path / "rgba.npy", rgba)
+    np.save(tmp_path / "deep.npy", gray.astype(np.uint16) * 257)
+    np.savez(tmp_path / "both.npz", train=gray, test=gray)
+    for part in ("train", "test"):
+        (tmp_path / "parts" / part).mkdir(parents=True)
+    (tmp_path / "one").mkdir()
+    for number, image in enumerate(gray):
+        for folder in ("one", "parts/train", "parts/test"):
+            Image.fromarray(image).save(tmp_path / folder / f"{number}.png")
+    files = {"background", "sixteen_bit", "unreadable"}
+    return {
+        "mnist": set(),
+        tmp_path / "gray.npy": {"test_fraction"},
+        tmp_path / "rgba.npy": {"test_fraction", "background"},
+        tmp_path / "deep.npy": {"test_fraction", "sixteen_bit"},
+        tmp_path / "both.npz": set(),
+        tmp_path / "one": {"test_fraction", *files},
+        tmp_path / "parts": files,
+    }
+
+
+SET = {"dir": "d", "test_fraction": 0.5, "background": "white", "sixteen_bit": "scale", "unreadable": "skip"}
+
+
+def test_an_option_that_makes_no_difference_is_refused_and_any_other_is_taken(tmp_path):
+    for name, uses in sources(tmp_path).items():
+        for option, value in SET.items():
+            deep = {"sixteen_bit": "scale"} if str(name).endswith("deep.npy") else {}
+            config = Data(**{"name": str(name), **deep, option: value})
+            if option in uses:
+                data.load(config)
+                continue
+            with pytest.raises(UserError, match=rf"^--data\.{option} {value} is of no use with .*{name}"):
+                data.load(config)
+
+
+def test_only_what_imports_nothing_is_loaded_in_the_background():
+    for config in (Data(image_size=14), Data(color="rgb"), Data(name="a.npy")):
+        data.begin_loading(config)
+        assert config not in data._begun
+    data.begin_loading(Data())
+    assert data.load(Data()).train.shape == (60_000, 28, 28, 1)
+    assert not data._begun
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "is empty"),
+        ("a\0b", r"a\\x00b cannot be read: embedded null"),
+        ("x" * 5000, r"xxx\.\.\.xxx.* cannot be read: File name too long"),
+        ("~of-nobody/a", "cannot be read: Could not determine home directory"),
+        ("no/such\nfile.npy", r"no/such\\nfile\.npy: there is no such file or folder"),
+        ("/dev/null", "is not a kind of file"),
+    ],
+)
+def test_names_that_no_file_has(name, said):
+    with pytest.raises(UserError, match=said):
+        data.load(Data(name=name))
+
+
+def test_a_name_that_is_no_file_but_waits_for_one_to_write(tmp_path):
+    os.mkfifo(tmp_path / "a.npy")
+    with pytest.raises(UserError, match=r"a\.npy cannot be read: not a regular file"):
+        data.load(Data(name=str(tmp_path / "a.npy")))

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from jaxvae.images import GAP, write_grid
+from jaxvae.images import GAP, is_marked, write_grid
 
 
 def test_a_grid_shows_each_image_in_its_place(tmp_path):
@@ -23,3 +23,11 @@ def test_colour_images_keep_their_channels(tmp_path):
     images[..., 2] = 1.0
     write_grid(tmp_path / "grid.png", images, columns=1)
     assert Image.open(tmp_path / "grid.png").convert("RGB").getpixel((20, 20)) == (0, 0, 255)
+
+
+def test_a_picture_says_who_made_it_where_it_begins(tmp_path):
+    write_grid(tmp_path / "grid.png", np.zeros((100, 64, 64, 3)), columns=10)
+    assert is_marked((tmp_path / "grid.png").read_bytes()[:256])
+    assert Image.open(tmp_path / "grid.png").info["Software"] == "jaxvae"
+    Image.open(tmp_path / "grid.png").save(tmp_path / "other.png")
+    assert not is_marked((tmp_path / "other.png").read_bytes())

@@ -1,5 +1,6 @@
 """Images that were decoded once: found again, made again, whatever happened to the process that made them."""
 
+import io
 import json
 import os
 import shutil
@@ -215,3 +216,129 @@ def test_a_single_note_says_what_arrays_are_of(photos):
     note = json.loads(path.read_text())
     assert note["source"] == f"{photos} (folder)"
     assert note["files"]["train.npy"][0] == path.with_name("train.npy").stat().st_size
+
+
+def test_a_file_replaced_by_one_of_equal_size_and_time_is_read_again(photos):
+    """Whether it was replaced by another or written anew in its place."""
+    data = Data(name=str(photos))
+    path, other = photos / "003.png", 255 - IMAGES[3]
+    plain = {name: Image.fromarray(image) for name, image in (("old", IMAGES[3]), ("new", other))}
+    plain["old"].save(path, "BMP")
+    before, status = load(data), path.stat()
+    for new in ("new", "old"):
+        content = io.BytesIO()
+        plain[new].save(content, "BMP")
+        assert len(content.getvalue()) == status.st_size
+        if new == "new":
+            path.write_bytes(content.getvalue())
+        else:
+            (photos / "copy").write_bytes(content.getvalue())
+            (photos / "copy").replace(path)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert path.stat().st_mtime_ns == status.st_mtime_ns
+        assert (load(data).digest() == before.digest()) == (new == "old")
+
+
+def test_arrays_changed_under_their_old_time_are_noticed(photos):
+    data = Data(name=str(photos))
+    before = load(data)
+    (path,) = Path(f"{photos}.jaxvae").glob("*/test.npy")
+    content, status = bytearray(path.read_bytes()), path.stat()
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load(data).digest() != before.digest()
+
+
+@pytest.mark.parametrize("has_test", [False, True])
+def test_what_cannot_be_read_is_left_out_and_the_rest_is_as_without_it(photos, decoded, has_test):
+    if has_test:
+        (photos / "train").mkdir()
+        for path in photos.glob("*.png"):
+            path.rename(photos / "train" / path.name)
+        shutil.copytree(photos / "train", photos / "test")
+    without = load(Data(name=str(photos)))
+    top = photos / "train" if has_test else photos
+    bad = {
+        "000-empty.png": b"",
+        "0005.png": b"version https://git-lfs.github.com/spec/v1",
+        "007.jpg": (top / "007.png").read_bytes()[:60],
+        "zzz.png": b"<html>",
+    }
+    for name, content in bad.items():
+        (top / name).write_bytes(content)
+    (top / "dangling.png").symlink_to("nothing")
+    os.mkfifo(top / "pipe.png")
+    with pytest.raises(UserError, match=r"--data\.unreadable skip leaves out what cannot be read"):
+        load(Data(name=str(photos)))
+    for _ in range(2):
+        dataset = load(Data(name=str(photos), unreadable="skip"))
+        assert dataset.digest() == without.digest()
+        read = 40 if has_test else 20
+        assert dataset.remarks.startswith(
+            f"Read {read} PNG; left out 6 that cannot be read ({top}/000-empty.png is"
+        )
+        (note,) = (p for p in Path(f"{photos}.jaxvae").glob("*/images.json") if "empty" in p.read_text())
+        assert f"all that were left out are in {note}" in dataset.remarks
+    assert set(json.loads(note.read_text())["left_out"]) == {
+        f"{top}/{name}" for name in (*bad, "dangling.png", "pipe.png")
+    }
+    assert len(decoded) == 2
+
+
+def test_where_nothing_can_be_read_that_is_said(photos):
+    for path in photos.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(
+        UserError, match=r"holds no images that can be read: 20 that cannot .*000\.png is empty"
+    ):
+        load(Data(name=str(photos), unreadable="skip"))
+    assert not list(Path(f"{photos}.jaxvae").glob("*/images.json"))
+
+
+def test_an_image_of_another_size_is_not_unreadable(photos):
+    Image.fromarray(IMAGES[0][:3]).save(photos / "020.png")
+    with pytest.raises(UserError, match=r"020\.png has 5 x 3 pixels"):
+        load(Data(name=str(photos), unreadable="skip"))
+
+
+def test_arrays_are_found_where_nothing_more_can_be_written(photos, decoded, monkeypatch):
+    """As when whoever decoded them owns the folder."""
+    load(Data(name=str(photos)))
+    (photos / "000.png").touch()
+
+    def denied(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(kept, "write_json", denied)
+    monkeypatch.setattr(kept, "Lock", denied)
+    load(Data(name=str(photos)))
+    assert len(decoded) == 1
+
+
+def test_nothing_is_imported_on_the_threads_that_decode(tmp_path):
+    """An import of one thread can break one of another: every format is known before there are threads."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, form in enumerate(["PNG", "WEBP", "TIFF", "GIF", "PPM", "BMP", "JPEG"] * 3):
+        Image.fromarray(IMAGES[0]).save(photos / f"{number}.png", form)
+    (photos / "bad.png").write_bytes(b"of no format")
+    program = """
+import builtins, sys, threading
+from jaxvae.config import Data
+from jaxvae.data import load
+real, imported = builtins.__import__, []
+def watch(name, *more):
+    before = set(sys.modules)
+    module = real(name, *more)
+    if threading.current_thread() is not threading.main_thread():
+        imported.extend(set(sys.modules) - before)
+    return module
+builtins.__import__ = watch
+load(Data(name=sys.argv[1], unreadable="skip"))
+print(imported)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(photos)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -16,6 +16,7 @@ from jaxvae.config import Data
 from jaxvae.data import load
 from jaxvae.errors import UserError
 from jaxvae.tfds import Name, parse_name
+from jaxvae.tfrecord import find_records
 from tests.prepared import prepare
 
 RNG = np.random.default_rng(0)
@@ -107,7 +108,46 @@ def test_where_several_features_are_images(tmp_path):
     assert not folder.with_name("1.0.0.jaxvae").exists()
 
 
-def as_tfrecord(folder: Path) -> None:
+def test_what_is_read_and_skipped_is_said_and_a_test_set_leaves_nothing_to_split(tmp_path):
+    prepare(tmp_path, {"train": GRAY[:10], "validation": GRAY[10:12], "test": GRAY[12:]})
+    dataset = load(Data(name="tiny", dir=str(tmp_path)))
+    assert dataset.remarks == "Read 18 PNG; its splits train and test; skipped validation/ (2 images)."
+    with pytest.raises(UserError, match=r"--data\.test_fraction 0\.5 is of no use with tiny/1\.0\.0 in "):
+        load(Data(name="tiny", dir=str(tmp_path), test_fraction=0.5))
+    one = tfds.features.Image(shape=(None, None, 1))
+    prepare(tmp_path, {"test": GRAY}, name="alone", feature=one)
+    assert load(Data(name="alone", dir=str(tmp_path))).remarks == "Read 20 PNG; its split test."
+
+
+def test_records_that_cannot_be_read_are_named_or_left_out(tmp_path):
+    folder = as_tfrecord(prepare(tmp_path, BOTH))
+    (path,) = folder.glob("*train*")
+    content = bytearray(path.read_bytes())
+    # The third image of the file is no PNG any more, and the fifth record is no example.
+    images = [match.start() for match in re.finditer(b"\x89PNG", content)]
+    content[images[2] : images[2] + 4] = b"NONE"
+    records = find_records([path])
+    content[records[4].offset : records[4].offset + records[4].length] = b"\xff" * records[4].length
+    path.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"train image 2 cannot be read as an image: .*--data.unreadable skip"
+    ):
+        load(Data(name="tiny", dir=str(tmp_path)))
+    dataset = load(Data(name="tiny", dir=str(tmp_path), unreadable="skip"))
+    assert len(dataset.train) == 12
+    assert "left out 2 that cannot be read" in dataset.remarks
+    assert "train image 2 cannot be read as an image" in dataset.remarks
+    assert "train image 4 cannot be read: " in dataset.remarks
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"splits": 3}'])
+def test_a_damaged_description_is_named(tmp_path, content):
+    (prepare(tmp_path, BOTH) / "dataset_info.json").write_text(content)
+    with pytest.raises(UserError, match=r"tiny/1\.0\.0/dataset_info\.json cannot be read"):
+        load(Data(name="tiny", dir=str(tmp_path)))
+
+
+def as_tfrecord(folder: Path) -> Path:
     """Rewrites a prepared data set as TensorFlow would have prepared it."""
     builder: Any = tfds.builder_from_directory(folder)
     for split in builder.info.splits:
@@ -119,6 +159,7 @@ def as_tfrecord(folder: Path) -> None:
         old.unlink()
     info = folder / "dataset_info.json"
     info.write_text(info.read_text().replace('"array_record"', '"tfrecord"'))
+    return folder
 
 
 def test_tfrecord_files_are_read_too(tmp_path):
