@@ -20,9 +20,9 @@ class Data:
     """Which images, and how pixels become what the model sees."""
 
     name: str = "mnist"
-    """mnist (bundled); a path to your own images: .npy, .npz, IDX, or a folder of PNG or JPEG files, with
-    train/ and test/ in it or without; or a data set of TensorFlow Datasets: NAME, NAME/CONFIG,
-    NAME:VERSION."""
+    """mnist (bundled); a path to your own images: .npy, .npz, IDX, or a folder of PNG, JPEG, WebP, BMP, TIFF,
+    GIF or PNM files, with train/ and test/ in it or without; or a data set of TensorFlow Datasets: NAME,
+    NAME/CONFIG, NAME:VERSION."""
     dir: str | None = None
     """Where TensorFlow Datasets are; None: TFDS_DATA_DIR, or ~/tensorflow_datasets."""
     image_size: int | None = None
@@ -40,12 +40,13 @@ class Data:
     """uniform, without binarization: (pixel + u) / 256 with u uniform in [0, 1), a new draw each visit, so
     that a density bounds the probability of the 8-bit image."""
     background: str | None = None
-    """The colour, a name or #RRGGBB, that transparent images are laid on; None: pixels that are not opaque
-    are refused."""
+    """The colour, a name or #RRGGBB, that transparent images are laid on, and arrays of four channels, whose
+    last is then opacity; None: images with pixels that are not opaque are refused."""
     sixteen_bit: Literal["refuse", "scale"] = "refuse"
-    """Images of 16 bits a channel. scale: value / 257, rounded, to 8 bits."""
+    """Images and arrays of 16 bits a channel. scale: value / 257, rounded, to 8 bits."""
     unreadable: Literal["refuse", "skip"] = "refuse"
-    """Files that cannot be read as images. skip: leave them out; they are counted and listed."""
+    """Files that cannot be read as images. skip: leave them out, counted and listed; the rest is as if they
+    had never been there."""
     horizontal_flips: bool = False
     """Mirror half of the training images, a new draw each visit."""
     placement: Placement = "auto"

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from jaxvae.config import Data
 from jaxvae.data import Dataset, load
-from jaxvae.errors import UserError
+from jaxvae.errors import UserError, printable
 from jaxvae.images import write_grid
 from jaxvae.pixels import blocks, gather
 from jaxvae.placement import choose_places
@@ -46,7 +46,7 @@ def look(config: Data, picture: Path) -> str:
         ("values", f"{used[0]} to {used[-1]}, {len(used)} of 256 levels, mean {mean:.2f}"),
         ("bytes", f"{train.nbytes + test.nbytes:,}: {places.describe()}"),
         ("SHA-256", dataset.digest()),
-        ("kept in", str(Path(kept).parent) if (kept := getattr(train, "filename", None)) else None),
+        ("kept in", printable(Path(kept).parent) if (kept := getattr(train, "filename", None)) else None),
         ("suits", suits(levels, channel)),
         ("picture", f"{picture}: {len(shown)} training images"),
     ]

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,7 +195,8 @@ def test_an_npz_like_that_of_dsprites(tmp_path):
 )
 def test_names_in_an_npz_and_of_files(tmp_path, train, test):
     labels = np.zeros((20, 2))
-    np.savez(tmp_path / "a.npz", y_train=labels, **{test: GRAY[15:], train: GRAY[:15]}, y_test=labels[:5])
+    both: dict[str, Any] = {"y_train": labels, test: GRAY[15:], train: GRAY[:15], "y_test": labels[:5]}
+    np.savez(tmp_path / "a.npz", **both)
     folder = tmp_path / "arrays"
     folder.mkdir()
     for name, array in ((train, GRAY[:15]), (test, GRAY[15:]), ("y_train", labels)):
@@ -231,7 +233,8 @@ def test_idx_files_with_a_dot_packed_or_not(tmp_path):
     ],
 )
 def test_an_npz_that_does_not_say_what_is_meant(tmp_path, names, said):
-    np.savez(tmp_path / "a.npz", **dict.fromkeys(names, GRAY))
+    held: dict[str, Any] = dict.fromkeys(names, GRAY)
+    np.savez(tmp_path / "a.npz", **held)
     with pytest.raises(UserError, match=said):
         load(Data(name=str(tmp_path / "a.npz")))
 

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxvae.cli import main_data
 from jaxvae.config import Data
 from jaxvae.data import load
 from jaxvae.errors import UserError
+from jaxvae.fit import fit
 from jaxvae.images import write_grid
 from tests.test_files import RGB, same_images, write_pictures
+from tests.test_fit import replace
 
 
 def read(folder, **more):
@@ -251,3 +254,25 @@ def test_names_of_any_bytes(tmp_path):
         assert f"left out 1 that cannot be read ({tmp_path}/\\xfe set/{shown} is empty)" in left.remarks
         assert left.digest() == dataset.digest()
         os.unlink(folder + b"/" + name)
+
+
+def test_a_set_of_such_a_name_is_shown_from_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xfe set")
+    write_pictures(Path(folder), RGB)
+    assert main_data(["data", folder]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{tmp_path}/\\xfe set (folder)\n  files            Read 20 PNG.\n")
+    assert "kept in" in said
+    said.encode()
+
+
+def test_a_run_among_its_images_goes_on(tmp_path, small_config):
+    """With its own pictures and contact sheets beside them."""
+    write_pictures(tmp_path, RGB)
+    half = replace(small_config, data={"name": str(tmp_path)}, train={"steps": 12})
+    fit(half, tmp_path / "run")
+    assert main_data(["data", str(tmp_path), "--picture", str(tmp_path / "data-set.png")]) == 0
+    summary = fit(replace(half, train={"steps": 24}), tmp_path / "run")
+    assert summary["step"] == 24
+    assert (summary["data"]["train"], summary["data"]["test"]) == (18, 2)
