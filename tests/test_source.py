@@ -1,8 +1,10 @@
+import os
+
 import numpy as np
 import pytest
 
 from jaxvae import order
-from jaxvae.source import Pictures, split, subset
+from jaxvae.source import Picture, Pictures, identity, one_line, split, subset
 
 
 @pytest.mark.parametrize(("count", "fraction", "tests"), [(100, 0.1, 10), (2, 0.01, 1), (3, 0.99, 2)])
@@ -24,7 +26,28 @@ def test_a_split_is_spread_over_the_set_and_shared_by_all_runs():
 
 
 def test_a_subset_keeps_names():
-    pictures = Pictures(5, lambda i: np.full((1, 1, 1), i, np.uint8), lambda i: f"image {i}")
+    pictures = Pictures(
+        5, lambda i: Picture(np.full((1, 1, 1), i, np.uint8)), lambda i: f"image {i}", "all alike"
+    )
     some = subset(pictures, np.array([1, 4]))
     assert [some.name(i) for i in range(some.size)] == ["image 1", "image 4"]
-    assert some.read(1)[0, 0, 0] == 4
+    assert some.read(1).pixels[0, 0, 0] == 4
+    assert some.remark == "all alike"
+
+
+def test_remarks_are_one_sentence_that_begins_with_what_was_read():
+    assert one_line(["skipped 1 .txt", "", "read 3 PNG", "its split test"]) == (
+        "Read 3 PNG; skipped 1 .txt; its split test."
+    )
+    assert one_line(["", ""]) == ""
+
+
+def test_what_identifies_a_file_changes_with_it_whatever_its_times_say(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"1")
+    before, status = identity(path), path.stat()
+    path.write_bytes(b"2")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert identity(path) != before
+    with pytest.raises(OSError, match="not a regular file"):
+        identity(tmp_path)
