@@ -24,10 +24,12 @@ def load(config: Data) -> Dataset:
 def begin_loading(config: Data) -> None:
     """Loads in the background what ``load`` will be asked for, once, if that takes no more than a moment.
 
-    Only what imports nothing: no library may be imported on two threads at once.
+    Only what imports nothing: no library may be imported on two threads at once. Raises UserError for an
+    option that makes no difference to it.
     """
     if config.name != BUNDLED or _is_changed(config):
         return
+    refuse_useless(config, BUNDLED, frozenset())
     thread = ThreadPoolExecutor(1, "data")
     _begun[config] = thread.submit(_load, config)
     thread.shutdown(wait=False)

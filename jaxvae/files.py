@@ -19,7 +19,7 @@ from jaxvae.errors import UserError, printable
 from jaxvae.folders import FORMATS, Listing, describe, divide, kind_of_file, list_images
 from jaxvae.idx import decode_idx, idx_shape
 from jaxvae.naming import choose, rank
-from jaxvae.source import Picture, Pictures, Source, UnreadableError, file_status
+from jaxvae.source import Picture, Pictures, Source, UnreadableError, regular_status
 
 KINDS = f".npy, .npz, IDX (named ...-ubyte, .idx or either with .gz), or a folder of {FORMATS}"
 _ARRAY = re.compile(
@@ -53,7 +53,7 @@ def _pictures(files: Sequence[Path], data: Data) -> Pictures:
     def read(number: int) -> Picture:
         path = files[number]
         try:
-            file_status(path)
+            regular_status(path)
             content = path.read_bytes()
         except OSError as error:
             raise UnreadableError(printable(path), f"cannot be read ({error.strerror})") from error
@@ -138,7 +138,7 @@ def _arrays_of(path: Path) -> _Arrays:
     if not kind and not (match and match["gz"]):
         raise UserError(f"{name} is not a kind of file that images are read from: use {KINDS}")
     with _errors_of(name):
-        file_status(path)
+        regular_status(path)
         with path.open("rb") as file:
             head = file.read(1024)
     reason = impostor(head)

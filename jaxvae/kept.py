@@ -25,7 +25,7 @@ from jaxvae.folders import SKIP_HINT
 from jaxvae.lock import Lock
 from jaxvae.metrics import write_json
 from jaxvae.packing import FEW, pack
-from jaxvae.source import Dataset, Source, file_status, identity, one_line
+from jaxvae.source import Dataset, Source, identity, one_line, regular_status
 
 Result = TypeVar("Result")
 VERSION = 2
@@ -130,7 +130,7 @@ def _read(path: Path, reader: Callable[[Path], Result], skips: bool) -> Result |
 
 
 def _file_digest(path: Path) -> str:
-    file_status(path)
+    regular_status(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

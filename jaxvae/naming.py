@@ -38,7 +38,8 @@ def choose(names: Iterable[str], where: str) -> Roles:
     for name in names:
         if (place := rank(name)) is not None:
             ranked.setdefault(place, []).append(name)
-    train, tests = ranked.pop(0, []), ranked[min(ranked)] if ranked else []
+    train = _plain(ranked.pop(0, []))
+    tests = _plain(ranked[min(ranked)]) if ranked else []
     for found, what in ((train, "training"), (tests, "test")):
         if len(found) > 1:
             listed = " and ".join(printable(name) for name in found)
@@ -51,3 +52,9 @@ def choose(names: Iterable[str], where: str) -> Roles:
         tests[0] if tests else None,
         tuple(name for name in names if name not in chosen),
     )
+
+
+def _plain(names: list[str]) -> list[str]:
+    """Of several such names, the one without a number, as test beside test2015, if one has none."""
+    plain = [name for name in names if not name[-1].isdigit()]
+    return plain if len(plain) == 1 else names

@@ -121,7 +121,7 @@ def subset(pictures: Pictures, which: Int[np.ndarray, " some"]) -> Pictures:
     )
 
 
-def file_status(path: Path) -> os.stat_result:
+def regular_status(path: Path) -> os.stat_result:
     """The status of a file; raises OSError also for what is no file, and might be waited for in vain."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
@@ -132,5 +132,5 @@ def file_status(path: Path) -> os.stat_result:
 def identity(path: Path) -> list[int]:
     """What changes when a file is written or replaced: no user can set its ``st_ctime`` back, as they can the
     time at which it was written."""
-    status = file_status(path)
+    status = regular_status(path)
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

@@ -108,6 +108,8 @@ def test_only_what_imports_nothing_is_loaded_in_the_background():
     for config in (Data(image_size=14), Data(color="rgb"), Data(name="a.npy")):
         data.begin_loading(config)
         assert config not in data._begun
+    with pytest.raises(UserError, match=r"--data\.test_fraction 0\.2 is of no use with mnist"):
+        data.begin_loading(Data(test_fraction=0.2))
     data.begin_loading(Data())
     assert data.load(Data()).train.shape == (60_000, 28, 28, 1)
     assert not data._begun

@@ -29,10 +29,16 @@ def test_names_of_neither(name):
 def test_who_does_what():
     assert choose(["val", "a", "test", "train"], "d") == ("train", "test", ("a", "val"))
     assert choose(["val", "Training"], "d") == ("Training", "val", ())
+    assert choose(["train", "train2017", "test2015", "test"], "d") == (
+        *("train", "test"),
+        ("test2015", "train2017"),
+    )
     assert choose(["b", "a"], "d") == (None, None, ("a", "b"))
 
 
-@pytest.mark.parametrize("names", [("train", "Train"), ("train", "x_train"), ("train", "test", "Testing")])
+@pytest.mark.parametrize(
+    "names", [("train", "Train"), ("train", "x_train"), ("train", "test", "Testing"), ("train1", "train2")]
+)
 def test_two_that_could_be_meant_for_the_same(names):
     with pytest.raises(UserError, match=r"^d holds .* and .*, each of which could be the t"):
         choose(names, "d")
