@@ -52,7 +52,7 @@ def adjust_image(image: Image.Image, name: str, data: Data) -> Picture:
     """
     image, laid = _opaque(image, name, data)
     if image.mode not in _CONVERTED:
-        raise UserError(f"{name} is a {image.mode} image: 8 bits a channel are needed")
+        raise UserError(f"{name} is an image of mode {image.mode}: 8 bits a channel are needed")
     mode = _KEPT.get(image.mode) if data.color == "keep" else {"gray": "L", "rgb": "RGB"}[data.color]
     if mode is None:
         raise UserError(

@@ -267,7 +267,7 @@ def test_a_set_of_such_a_name_is_shown_from_the_command_line(tmp_path, monkeypat
     said.encode()
 
 
-def test_a_run_among_its_images_goes_on(tmp_path, small_config):
+def test_a_run_among_its_images_goes_on(tmp_path, small_config, capsys):
     """With its own pictures and contact sheets beside them."""
     write_pictures(tmp_path, RGB)
     half = replace(small_config, data={"name": str(tmp_path)}, train={"steps": 12})
@@ -275,4 +275,6 @@ def test_a_run_among_its_images_goes_on(tmp_path, small_config):
     assert main_data(["data", str(tmp_path), "--picture", str(tmp_path / "data-set.png")]) == 0
     summary = fit(replace(half, train={"steps": 24}), tmp_path / "run")
     assert summary["step"] == 24
+    # A run's start says what it reads.
+    assert "\nRead 20 PNG; skipped 1 picture that jaxvae made, 1 run of jaxvae.\n" in capsys.readouterr().out
     assert (summary["data"]["train"], summary["data"]["test"]) == (18, 2)
