@@ -91,16 +91,23 @@ def test_runs_and_what_the_program_made_are_left_out(tmp_path, left):
         read(folder)
 
 
-def test_a_configuration_beside_images_makes_no_run(tmp_path):
-    write_pictures(tmp_path / "cats", RGB)
-    (tmp_path / "cats" / "config.json").write_text("{}")
-    assert same_images(read(tmp_path), RGB)
+def test_a_part_of_what_a_run_leaves_makes_no_run_and_neither_does_it_in_the_folder_that_is_named(tmp_path):
+    folder = tmp_path / "a"
+    write_pictures(folder / "cats", RGB[:10])
+    (folder / "cats" / "config.json").write_text("{}")
+    write_pictures(folder / "dogs", RGB[10:])
+    (folder / "dogs" / "metrics.jsonl").write_text("")
+    assert same_images(read(folder), RGB)
+    for name in ("config.json", "metrics.jsonl"):
+        (folder / name).write_text("")
+    assert same_images(read(folder), RGB)
 
 
 def test_links_are_followed_once_and_not_in_circles(tmp_path):
     folder = tmp_path / "in" / "photos"
     write_pictures(tmp_path / "elsewhere", RGB[:5])
     write_pictures(folder / "cats", RGB[5:])
+    picture(folder.parent / "beside.png")
     for name, to in (("birds", tmp_path / "elsewhere"), ("loop", folder), ("up", ".."), ("same", "birds")):
         (folder / name).symlink_to(to)
     (folder / "cats" / "self").symlink_to("self")
