@@ -71,6 +71,7 @@ def test_all_black_stays_black_and_one_brighter_pixel_makes_levels(tmp_path):
             r"numbers from 0\.\d+ to 0\.\d+ of type float64, .*: numpy\.round\(255 \* x\)",
         ),
         (RNG.random((20, 6, 5)).astype("f2"), r"of type float16, .*: numpy\.round\(255 \* x\)"),
+        (((GRAY // 2 + 127.4) / 255).astype("f2"), r"of type float16, .*: numpy\.round\(255 \* x\)"),
         (GRAY / 256, r"numpy\.round\(255 \* x\)"),
         (GRAY / 127.5 - 1, r"numpy\.round\(127\.5 \* \(x \+ 1\)\)"),
         (GRAY * 0.99, r"not 8-bit levels exactly: numpy\.round\(x\)\.astype"),
@@ -125,6 +126,8 @@ def test_16_bits_are_scaled_when_asked(tmp_path):
     dataset = read(tmp_path, deep, sixteen_bit="scale")
     assert same_images(dataset, np.round(deep / 257).astype(np.uint8))
     assert dataset.remarks == "Numbers of 16 bits scaled to 8."
+    with pytest.raises(UserError, match=r"--data\.sixteen_bit scale makes 8 bits of 16"):
+        read(tmp_path, deep)
     with pytest.raises(UserError, match=r"numbers to 255, which are 8 bits: --data.sixteen_bit scale is for"):
         read(tmp_path, GRAY.astype(np.uint16), sixteen_bit="scale")
 
@@ -174,6 +177,8 @@ def test_unusual_axes_that_are_images(tmp_path, shape):
 def test_the_order_in_memory_is_no_matter(tmp_path):
     dataset = read(tmp_path, np.asfortranarray(RGB[:15]), np.asfortranarray(RGB[15:]))
     np.testing.assert_array_equal(dataset.train, RGB[:15])
+    # Every image in one piece, for it is read from the disk by its place.
+    assert dataset.train.flags.c_contiguous
     assert dataset.digest() == read(tmp_path, RGB[:15], RGB[15:]).digest()
 
 
@@ -181,11 +186,13 @@ def test_an_npz_like_that_of_dsprites(tmp_path):
     """Only 0 and 1, beside factors and an array of Python objects, which must not be unpickled."""
     path = tmp_path / "dsprites.npz"
     latents = {"latents_values": RNG.random((20, 6)), "latents_classes": np.zeros((20, 6), np.int64)}
+    latents["names"] = np.full((2, 2, 2), None)
     np.savez_compressed(path, metadata=np.array({"author": "x"}), imgs=BINARY, **latents)
     dataset = load(Data(name=str(path)))
     assert same_images(dataset, BINARY * np.uint8(255))
     assert dataset.remarks == (
-        "Read imgs; 0 and 1 read as black and white; ignored metadata, latents_values, latents_classes."
+        "Read imgs; 0 and 1 read as black and white; ignored metadata, latents_values, latents_classes, "
+        "names."
     )
 
 

@@ -283,6 +283,11 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_as_without_it(photos, d
         listed = set(json.loads(note.read_text())["left_out"])
         assert listed == {f"{top}/{name}" for name in (*bad, "dangling.png", "pipe.png")}
     assert len(decoded) == 2
+    (top / "dangling.png").unlink()
+    (top / "pipe.png").unlink()
+    assert "left out 4 " in load(Data(name=str(photos), unreadable="skip")).remarks
+    with pytest.raises(UserError, match=r"000-empty\.png is empty"):
+        load(Data(name=str(photos)))
 
 
 def test_where_nothing_can_be_read_that_is_said(photos):
