@@ -114,6 +114,7 @@ class Checkpoints:
         ``first`` runs before the checkpoint gets its name. Raises WriteError if the one before failed.
         """
         self.wait()
+        import_orbax()
         self._writing = self._writer.submit(self._write, step, state, record, first or (lambda: None))
 
     def check(self) -> None:
@@ -202,10 +203,19 @@ def _read_arrays(path: Path, like: PyTree) -> PyTree:
         raise DamagedError(f"Orbax cannot read it: {_first_line(error)}") from error
 
 
+def import_orbax() -> Any:
+    """Orbax, which takes half a second to import: for the main thread to call before another one writes.
+
+    Two imports at once, in two threads, can each find the other's modules half made.
+    """
+    import orbax.checkpoint
+
+    return orbax.checkpoint
+
+
 def _orbax() -> tuple[Any, Any]:
     """A checkpointer and its kinds of arguments, whose types some versions hide from type checkers."""
-    # Half a second to import: not before something is read or, in the background, written.
-    import orbax.checkpoint as ocp
+    ocp = import_orbax()
 
     # One process reads and writes, also where several train together.
     several = hosts.count() > 1

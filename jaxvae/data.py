@@ -22,8 +22,9 @@ def load(config: Data) -> Dataset:
 
 
 def begin_loading(config: Data) -> None:
-    """Loads in the background what ``load`` will be asked for, once, if that takes no more than a moment."""
-    if config.name != BUNDLED:
+    """Loads in the background what ``load`` will be asked for, once, if that takes no more than a moment
+    and no import, which beside those of the main thread could break one of them."""
+    if config.name != BUNDLED or _changes(config):
         return
     thread = ThreadPoolExecutor(1, "data")
     _begun[config] = thread.submit(_load, config)
@@ -35,7 +36,7 @@ BUNDLED = "mnist"
 
 
 def _load(config: Data) -> Dataset:
-    changes = config.image_size is not None or config.color != "keep"
+    changes = _changes(config)
     if config.name == BUNDLED and not changes:
         return _mnist()
     # What is bundled needs none of these.
@@ -62,6 +63,10 @@ def _load(config: Data) -> Dataset:
                 )
             return Dataset(train.ready, test.ready, source.title)
     return kept(source, config)
+
+
+def _changes(config: Data) -> bool:
+    return config.image_size is not None or config.color != "keep"
 
 
 def pixel_mean(

@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -20,7 +20,7 @@ from jaxtyping import Array
 
 from jaxvae import hosts
 from jaxvae.call import TrainCall
-from jaxvae.checkpoint import Checkpoints, WriteError, snapshot
+from jaxvae.checkpoint import Checkpoints, WriteError, import_orbax, snapshot
 from jaxvae.config import Config
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluator
@@ -85,6 +85,10 @@ class Loop:
         InterruptedRun, after saving, if a signal asks to stop; NonFiniteError; and WriteError.
         """
         train = self.config.train
+        # A program that was kept is there at once. One that is compiled takes longer than this import, for
+        # which training would have to stop later.
+        if not wait([compiled], timeout=1.0).done and self.outlet.checkpoints is not None:
+            import_orbax()
         call = compiled.result()
         self.outlet.goodput.until_now("compile")
         per_call = call.steps

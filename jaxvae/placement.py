@@ -12,7 +12,7 @@ from jaxvae import hosts
 from jaxvae.config import Config, Placement
 from jaxvae.data import Dataset
 from jaxvae.parallel import Device, local_devices
-from jaxvae.streaming import TrainFeed, rows_at_most
+from jaxvae.streaming import TrainFeed, import_grain, rows_at_most
 
 SHARE = 0.5
 """How much of a device's memory images may fill: the rest is the model's."""
@@ -57,8 +57,18 @@ class Places(NamedTuple):
 
 def choose_places(placement: Placement, dataset: Dataset, devices: Sequence[Device]) -> Places:
     """As ``data.placement`` says, or by size: both sets resident, or one, or none. With several processes,
-    as the first finds it."""
-    memory = _memory(local_devices(devices))
+    as the first finds it.
+
+    Imports what streaming needs, if anything streams, so it must be called before there are other threads
+    that import. Raises UserError if that is not installed.
+    """
+    places = _choose(placement, dataset, _memory(local_devices(devices)))
+    if places.train_streams or places.test_streams:
+        import_grain()
+    return places
+
+
+def _choose(placement: Placement, dataset: Dataset, memory: int) -> Places:
     if placement != "auto":
         return Places(placement == "stream", placement == "stream", memory)
     room = SHARE * memory

@@ -97,12 +97,13 @@ def test_a_feed_that_is_asked_out_of_order_refuses():
     feed.close()
 
 
-def test_without_grain_it_says_what_to_install(monkeypatch):
+def test_without_grain_it_says_what_to_install_before_anything_is_written(
+    tmp_path, small_config, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "grain", None)
-    feed = TrainFeed(Config(train=Train(steps=40)), IMAGES, jax.devices()[:1], start=0, stop=40, steps=5)
     with pytest.raises(UserError, match=r"streaming images needs Grain \(.*\): pip install grain"):
-        feed.take(0, None)
-    feed.close()
+        fit(replace(small_config, data={"placement": "stream"}), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 class Gate:
