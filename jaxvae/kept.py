@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from jaxvae.cache import users_folder
 from jaxvae.config import Data
 from jaxvae.errors import RunError, UserError
-from jaxvae.lock import Lock
+from jaxvae.lock import InUseError, Lock
 from jaxvae.metrics import write_json
 from jaxvae.pixels import digest_images
 from jaxvae.source import Dataset, Pictures, Source, split, subset
@@ -36,6 +37,8 @@ CONTENT = "content.json"
 """What is noted of the source's files."""
 AT_ONCE = 256
 """So many pictures are decoded before they are written."""
+_PARTIAL = re.compile(r"[0-9a-f]+-[0-9a-f]{16}\.partial")
+"""What folders are called in which arrays are made."""
 
 
 def kept(source: Source, data: Data) -> Dataset:
@@ -129,7 +132,7 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
     while not done.is_dir():
         try:
             lock = Lock(done.parent / "lock")
-        except UserError:
+        except InUseError:
             if not waits:
                 print(
                     f"{source.title}: waiting for another process to decode it", file=sys.stderr, flush=True
@@ -143,7 +146,8 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
             if lock.excludes:
                 # What others left here, they left when they were killed.
                 for partial in done.parent.glob("*.partial"):
-                    shutil.rmtree(partial, ignore_errors=True)
+                    if _PARTIAL.fullmatch(partial.name):
+                        shutil.rmtree(partial, ignore_errors=True)
             _decode(source, data, done)
         finally:
             lock.release()

@@ -120,6 +120,9 @@ class Loop:
             with self.outlet.goodput.spending("checkpoint_stall"):
                 if self.outlet.checkpoints is not None:
                     self.outlet.checkpoints.wait()
+            with self._writing():
+                self.outlet.goodput.secured(due.step)
+                self.outlet.goodput.write()
         self.watcher.close()
         if due.step < train.steps or self.signals.asked is not None:
             self._interrupted(due.step)
@@ -141,8 +144,6 @@ class Loop:
     def _interrupted(self, step: int) -> NoReturn:
         # Another process may have been asked, not this one.
         number = self.signals.asked or signal.SIGTERM
-        with self._writing():
-            self.outlet.goodput.write()
         raise InterruptedRun(
             f"Stopped at step {step} of {self.config.train.steps}, saved in "
             f"{self.folder.checkpoints / str(step)}. The same command continues from there.",

@@ -18,7 +18,7 @@ LAYERS = (
         {
             *("data", "source", "files", "idx", "tfds", "tfrecord", "decoding", "kept", "pixels"),
             *("streaming", "placement", "manifest", "checkpoint", "metrics", "images", "workdir"),
-            *("lock", "signals", "goodput", "cache", "compiler"),
+            *("lock", "signals", "goodput", "cache", "compiler", "system", "console", "quiet"),
         },
     ),
     (
