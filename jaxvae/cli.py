@@ -123,9 +123,12 @@ def _run(command: Command, signals: Signals, started: float) -> None:
     path = command.workdir or Path("runs") / Path(command.config).stem
     if command.replay is not None and command.profile:
         raise UserError("--replay and --profile are two commands: give one of them")
-    validate(command.experiment)
+    from jaxvae.workdir import Workdir
+
     # JAX takes seconds to import: a mistake in the command is answered before, and the images are read
     # meanwhile.
+    validate(command.experiment)
+    Workdir(path).check(command.experiment)
     with _nothing_collected():
         from jaxvae.data import begin_loading
 

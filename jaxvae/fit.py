@@ -138,8 +138,7 @@ def _begin(
     started: float,
 ) -> _Begun:
     """Takes the folder, and reads what the run goes on from; writes only once nothing can be refused."""
-    if not folder.path.is_dir():
-        folder.check(config)
+    folder.check(config)
     lock: Lock = folder.take()
     stack.callback(lock.release)
     changed = folder.check(config)
