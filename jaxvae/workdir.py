@@ -27,6 +27,14 @@ class Workdir:
     """The paths of a run, ``DIR/...``."""
 
     def __init__(self, path: Path):
+        """Raises UserError if the library that writes checkpoints cannot have them under this path."""
+        try:
+            str(path.absolute()).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"--workdir {path}: its path is not UTF-8, which Orbax, the library of checkpoints, needs: "
+                "choose another folder, or a locale whose encoding is UTF-8"
+            ) from error
         self.path = path
         self.config = path / "config.json"
         self.checkpoints = path / "checkpoints"

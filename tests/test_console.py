@@ -1,5 +1,6 @@
 """Nobody reads what is printed, or nobody can: the command goes on, and says nothing of that."""
 
+import json
 import os
 import subprocess
 import sys
@@ -111,3 +112,25 @@ def test_help_and_mistakes_whoever_reads_them(tmp_path, command, arguments, code
     done = sh(command, tmp_path, *map(str, arguments), program=HELP)
     assert done.returncode == code, done
     assert done.stderr == b""
+
+
+def test_a_run_that_nobody_hears_is_saved(tmp_path):
+    flags = (
+        "--config mnist --train.steps 20 --train.eval_every 10 --train.batch_size 16 --train.devices 1 "
+        "--model.hidden 4 --model.latent_dim 2 --eval.importance_samples 1 --workdir Größe"
+    ).split()
+    command = '"$0" "$@" 2>/dev/full | head -1'
+    done = sh(command, tmp_path, str(ROOT / "configs"), *flags, program=HELP, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done
+    assert done.stderr == b""
+    assert done.stdout.startswith(b"Images: mnist")
+    assert json.loads((tmp_path / "Größe" / "summary.json").read_text())["step"] == 20
+    # Again, evaluated only, and with the path that the encoding lacks on the first line.
+    more = str(ROOT / "configs"), *flags
+    done = sh('"$0" "$@" >said', tmp_path, *more, program=HELP, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done
+    assert (tmp_path / "said").read_bytes().startswith(rb"The run in Gr\xf6\xdfe is finished at step 20")
+    # Where Python itself takes the path for something else, it is refused, and not called damaged.
+    done = sh('"$0" "$@"', tmp_path, *more, program=HELP, LC_ALL="C", PYTHONUTF8="0")
+    assert done.returncode == 2, done
+    assert done.stderr.startswith(rb"error: --workdir Gr\udcc3\udcb6\udcc3\udc9fe: its path is not UTF-8")
