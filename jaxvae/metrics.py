@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,23 @@ class MetricsFile:
         Raises RunError, with the line's number, if what would stay has a line that is none of ours; OSError.
         """
         self._path, self._file = path, None
-        content = path.read_bytes() if path.exists() else b""
-        kept = _lines_until(path, content, step)
-        self.seconds: float = max((line.get("seconds") or 0.0 for _, line in kept), default=0.0)
+        self.seconds = 0.0
         """Training time up to the last line that is kept."""
-        self._newest = kept[-1][1]["step"] if kept else 0
-        newest = [(start, line) for start, line in kept if line["step"] == self._newest]
-        self._start = newest[0][0] if newest else 0
-        """How many bytes of the file are for good: those of the steps before the newest."""
-        self._rest = {(line["step"], line["split"]): _line(line) for _, line in newest}
-        """The lines after them, in order."""
-        self._behind = content[self._start :] != b"".join(self._rest.values())
-        """Whether the file may have other bytes than those after ``_start``."""
+        self._newest, self._start = 0, 0
+        self._rest: dict[tuple[int, str], bytes] = {}
+        """The lines of the newest step, in order, which are the file's from byte ``_start`` on."""
+        self._behind = False
+        """Whether the file may have other bytes there."""
+        if not path.exists():
+            return
+        for start, line in _lines_until(path, step):
+            self.seconds = max(self.seconds, line.get("seconds") or 0.0)
+            if line["step"] > self._newest:
+                self._newest, self._start, self._rest = line["step"], start, {}
+            self._rest[line["step"], line["split"]] = _line(line)
+        with path.open("rb") as file:
+            file.seek(self._start)
+            self._behind = file.read() != b"".join(self._rest.values())
 
     def open(self) -> None:
         """Drops what does not stay; raises OSError."""
@@ -97,25 +103,25 @@ class MetricsFile:
                 self._file.close()
 
 
-def _lines_until(path: Path, content: bytes, step: int) -> list[tuple[int, dict[str, Any]]]:
+def _lines_until(path: Path, step: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """The lines up to ``step``, each with where it begins. What cut the end short, a kill or a loss of
     power, is dropped; whatever else is no line of ours is somebody else's, and refused."""
-    kept, start, before, cut = [], 0, (-1, False), None
-    for number, text in enumerate(content.splitlines(keepends=True), 1):
-        line = _read_line(text)
-        if line is None and (b"\0" in text or not text.endswith(b"\n")):
-            cut = cut or number
-        elif line is None and text.strip():
-            raise _not_ours(path, number, text)
-        elif line is not None:
-            place = line["step"], line["split"] != "train"
-            if place <= before or (cut is not None and line["step"] <= step):
-                raise _not_ours(path, number if cut is None else cut, text)
-            before = place
-            if line["step"] <= step:
-                kept.append((start, line))
-        start += len(text)
-    return kept
+    start, before, cut = 0, (-1, False), None
+    with path.open("rb") as file:
+        for number, text in enumerate(file, 1):
+            line = _read_line(text)
+            if line is None and (b"\0" in text or not text.endswith(b"\n")):
+                cut = cut or number
+            elif line is None and text.strip():
+                raise _not_ours(path, number, text)
+            elif line is not None:
+                place = line["step"], line["split"] != "train"
+                if place <= before or (cut is not None and line["step"] <= step):
+                    raise _not_ours(path, number if cut is None else cut, text)
+                before = place
+                if line["step"] <= step:
+                    yield start, line
+            start += len(text)
 
 
 def _read_line(text: bytes) -> dict[str, Any] | None:
