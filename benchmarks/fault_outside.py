@@ -60,9 +60,10 @@ def interrupt(bench: Bench, run: Path, outcome: Outcome, numbers: tuple[signal.S
         number = numbers[outcome.trials % len(numbers)]
         process.send_signal(number)
         outcome.trials += 1
-        output = finished(process, -number if number == signal.SIGKILL else 128 + number, 0)
+        code = -number if number == signal.SIGKILL else 128 + number
+        output = finished(process, code, 0, within=bench.limit)
         if "Traceback" in output:
-            raise Lost(output[-2000:]) from None
+            raise Lost(output) from None
         if "Stopped at step" in output:
             step = output.split("Stopped at step ")[1].split()[0]
             if not (run / "checkpoints" / step).exists():
@@ -70,7 +71,7 @@ def interrupt(bench: Bench, run: Path, outcome: Outcome, numbers: tuple[signal.S
         read_metrics(run)
         return True
     if process.returncode != 0:
-        raise Lost(output[-2000:])
+        raise Lost(output)
     return False
 
 

@@ -1,12 +1,17 @@
 """Does a run survive what can happen to it? Faults are made, for real, and what comes out is compared.
 
     python -m benchmarks.faults [--faults kill,flip] [--share 0.1] [--seed 0] [--json]
+    python -m benchmarks.faults --busy --faults kill,stream --trials 300
 
 Each row is a kind of fault: how many times it was made, how many times the run came through, and what was
 compared. A run comes through if, after the same command was given again as often as it took, its digest is
 that of a run that nothing happened to: the arrays of the last state, every line of metrics but the clock's
 fields, and every picture, byte for byte. About an hour on two cores; ``--share 0.1`` makes a tenth of
-the trials. Exits with code 1 if a run was lost.
+the trials. Exits with code 1 if a run was lost, and says all that it printed.
+
+``--busy`` keeps every core busy meanwhile, with as many processes as there are cores: threads then take turns
+at moments at which they do not on an idle machine. ``--trials`` is how often runs are ended in all, half of
+them runs whose images are streamed.
 """
 
 import contextlib
@@ -14,7 +19,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -25,13 +30,21 @@ if "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
 import jax
 
 from benchmarks import fault_inside, fault_outside
-from benchmarks.fault_harness import Bench, Outcome
+from benchmarks.fault_harness import Bench, Outcome, every_core_busy
 from benchmarks.tables import Column, Row, device_name, emit, one_or_more, parser, provenance
 
 KINDS = (
-    *("kill", "stream", "flip", "truncate", "delete", "disk", "term", "interrupt", "numbers", "devices"),
-    "processes",
+    *("kill", "stream", "flip", "truncate", "delete", "disk", "term", "interrupt", "hangup", "numbers"),
+    *("devices", "processes"),
 )
+ENDS = {
+    "kill": (200, signal.SIGKILL, ()),
+    "stream": (50, signal.SIGKILL, ("--data.placement", "stream")),
+    "term": (20, signal.SIGTERM, ()),
+    "interrupt": (20, signal.SIGINT, ()),
+    "hangup": (20, signal.SIGHUP, ()),
+}
+"""The kinds that end a process: how often, by which signal, and the flags of the runs."""
 COLUMNS = (
     Column("fault", lambda row: row["fault"]),
     Column("trials", lambda row: str(row["trials"])),
@@ -41,22 +54,31 @@ COLUMNS = (
 )
 
 
+def ended(bench: Bench, kind: str, trials: int, beside: str = "") -> Outcome:
+    """Ends processes at random moments, as one of ``ENDS`` says."""
+    _, number, flags = ENDS[kind]
+    name = number.name + ", images streamed" * (kind == "stream") + beside
+    return fault_outside.interrupted(bench.with_flags(*flags), name, trials, number)
+
+
+def outcomes_when_busy(bench: Bench, kinds: Sequence[str], trials: int) -> Iterator[Outcome]:
+    """The same beside a load, shared out evenly among ``kinds``, all of ``ENDS``."""
+    with every_core_busy():
+        for place, kind in enumerate(kinds):
+            some = trials // len(kinds) + (place < trials % len(kinds))
+            yield ended(bench, kind, some, ", every core busy")
+
+
 def outcomes(bench: Bench, kind: str, share: float) -> Iterator[Outcome]:
     """Makes one of ``KINDS``; ``share`` of the usual number of trials."""
 
     def some(trials: int) -> int:
         return max(1, round(trials * share))
 
-    if kind == "kill":
-        yield fault_outside.interrupted(bench, "SIGKILL", some(200), signal.SIGKILL)
-    elif kind == "stream":
-        streamed = bench.with_flags("--data.placement", "stream")
-        yield fault_outside.interrupted(streamed, "SIGKILL, images streamed", some(50), signal.SIGKILL)
+    if kind in ENDS:
+        yield ended(bench, kind, some(ENDS[kind][0]))
+    if kind == "stream":
         yield fault_inside.several_stream(bench, 4)
-    elif kind == "term":
-        yield fault_outside.interrupted(bench, "SIGTERM", some(20), signal.SIGTERM)
-    elif kind == "interrupt":
-        yield fault_outside.interrupted(bench, "SIGINT", some(20), signal.SIGINT)
     elif kind == "flip":
         yield fault_outside.damaged(bench, "one byte changed", fault_outside.flip, some(200), some(10))
         yield fault_outside.all_damaged(bench)
@@ -86,12 +108,20 @@ def main() -> int:
     made = parser(__doc__ or "")
     made.add_argument("--faults", type=one_or_more(*KINDS), default=KINDS, help=f"of {','.join(KINDS)}")
     made.add_argument("--share", type=float, default=1.0, help="of the usual number of trials")
+    made.add_argument("--busy", action="store_true", help=f"beside a load; of {','.join(ENDS)} alone")
+    made.add_argument("--trials", type=int, default=300, help="with --busy: how many, of all kinds together")
     made.add_argument("--seed", type=int, default=0, help="of the random moments, files and offsets")
     options = made.parse_args()
+    if options.busy and not set(options.faults) <= ENDS.keys():
+        made.error(f"--busy needs --faults, of {','.join(ENDS)}")
     device, rows = device_name(jax.devices()[0]), list[Row]()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         bench = Bench(Path(folder), seed=options.seed)
-        for outcome in (each for kind in options.faults for each in outcomes(bench, kind, options.share)):
+        if options.busy:
+            made_now = outcomes_when_busy(bench, options.faults, options.trials)
+        else:
+            made_now = (each for kind in options.faults for each in outcomes(bench, kind, options.share))
+        for outcome in made_now:
             counts = {"trials": outcome.trials, "survived": outcome.survived}
             lost = outcome.trials - outcome.survived
             row = {"fault": outcome.fault, **counts, "lost": lost, "compared": outcome.compared}

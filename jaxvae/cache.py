@@ -7,6 +7,7 @@ processor or setting made is never found, and is at last the oldest.
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 import zlib
 from pathlib import Path
@@ -16,7 +17,7 @@ KEPT = 256
 
 
 class Cache:
-    """Programs by name in ``folder``, for any number of processes at once.
+    """Programs in ``folder`` by name, a SHA-256 in hexadecimal digits, for any number of processes at once.
 
     A file appears whole or not at all, and begins with the digest of the rest: a kill, a full disk or
     another process costs at worst that a program is compiled again. What cannot be written is not kept,
@@ -45,11 +46,11 @@ class Cache:
         try:
             # Whoever can write here decides what this user's processes run.
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, partial = tempfile.mkstemp(".partial", dir=self.folder)
+            descriptor, partial = tempfile.mkstemp(".partial", f"{name}-", self.folder)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(hashlib.sha256(packed).digest() + packed)
             os.replace(partial, self.folder / name)
-            files = (path for path in self.folder.iterdir() if path.is_file())
+            files = (path for path in self.folder.iterdir() if _OURS.fullmatch(path.name))
             newest_first = sorted(files, key=lambda path: -path.stat().st_mtime_ns)
             for path in newest_first[self._kept :]:
                 path.unlink()
@@ -57,6 +58,10 @@ class Cache:
             # Also where another process removes the same old files at the same time.
             if partial is not None:
                 Path(partial).unlink(missing_ok=True)
+
+
+_OURS = re.compile(r"[0-9a-f]{64}(-\w+\.partial)?")
+"""What files here are called: the folder may hold others', which are never removed."""
 
 
 def users_folder() -> Path | None:

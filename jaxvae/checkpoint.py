@@ -6,11 +6,9 @@ given its name. So a folder with a step for a name was whole, and whether it sti
 
 import concurrent.futures
 import errno
-import logging
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,10 +21,14 @@ from jaxtyping import PyTree
 from jaxvae import hosts, manifest
 from jaxvae.errors import RunError, UserError
 from jaxvae.manifest import DamagedError, Manifest
+from jaxvae.quiet import quiet, tracebacks
+from jaxvae.system import flush, reserve
 
 ITEM = "default"
 """Orbax's own name for a checkpoint's only item."""
 PARTIAL, DAMAGED = ".partial", ".damaged"
+_HALF_DONE = re.compile(r"\d+(\.damaged)?(\.old)?\.partial", re.ASCII)
+"""What a kill leaves; whatever else is called so is somebody's."""
 
 
 class WriteError(RunError):
@@ -57,12 +59,13 @@ class Checkpoints:
         self.folder, self._kept = folder.resolve(), kept
         self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._writing: concurrent.futures.Future | None = None
+        self._has_written = False
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints that were committed, ascending."""
         if not self.folder.is_dir():
             return []
-        return sorted(int(entry.name) for entry in self.folder.iterdir() if entry.name.isdigit())
+        return sorted(int(entry.name) for entry in self.folder.iterdir() if _is_checkpoint(entry))
 
     def read(self, like: PyTree | Callable, until: int | None = None) -> Restored | None:
         """The newest checkpoint (of step ``until`` at most) that is what was written; None if there is none.
@@ -100,7 +103,8 @@ class Checkpoints:
             shutil.rmtree(self._aside(step), ignore_errors=True)
             (self.folder / str(step)).rename(self._aside(step))
         for entry in list(self.folder.glob(f"*{PARTIAL}")):
-            shutil.rmtree(entry)
+            if _HALF_DONE.fullmatch(entry.name) and entry.is_dir():
+                shutil.rmtree(entry)
 
     def save(
         self,
@@ -114,6 +118,10 @@ class Checkpoints:
         ``first`` runs before the checkpoint gets its name. Raises WriteError if the one before failed.
         """
         self.wait()
+        if not self._has_written:
+            self._has_written = True
+            tracebacks.keep_back()
+        import_orbax()
         self._writing = self._writer.submit(self._write, step, state, record, first or (lambda: None))
 
     def check(self) -> None:
@@ -130,6 +138,9 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for the last write, and lets the writing thread go."""
         self._writer.shutdown()
+        if self._has_written:
+            self._has_written = False
+            tracebacks.show_again()
 
     def _aside(self, step: int) -> Path:
         return self.folder / f"{step}{DAMAGED}"
@@ -144,7 +155,7 @@ class Checkpoints:
             partial.mkdir()
             _try_room(partial / "room", size)
             checkpointer, kinds = _orbax()
-            with _quiet():
+            with quiet():
                 checkpointer.save(partial / ITEM, args=kinds.StandardSave(state))
             digest = manifest.digest_arrays(state)
             if manifest.digest_arrays(_read_arrays(partial, state)) != digest:
@@ -153,10 +164,10 @@ class Checkpoints:
             description = Manifest(step, digest, manifest.describe_leaves(state), files, record)
             (partial / manifest.NAME).write_bytes(manifest.render(description))
             for path in (*partial.rglob("*"), partial):
-                _flush(path)
+                flush(path)
             first()
             partial.rename(self.folder / str(step))
-            _flush(self.folder)
+            flush(self.folder)
         except Exception as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise self._write_error(step, size, error) from error
@@ -183,6 +194,12 @@ class Checkpoints:
         )
 
 
+def _is_checkpoint(path: Path) -> bool:
+    """Whether it is a checkpoint, if perhaps a damaged one: of others' folders, some may be numbers too."""
+    named = re.fullmatch(r"0|[1-9]\d*", path.name, re.ASCII) is not None
+    return named and any((path / name).exists() for name in (ITEM, manifest.NAME))
+
+
 def _check_leaves(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
     for name in sorted(saved.keys() | wanted.keys()):
         if saved.get(name) != wanted.get(name):
@@ -196,16 +213,25 @@ def _read_arrays(path: Path, like: PyTree) -> PyTree:
     target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
     try:
         checkpointer, kinds = _orbax()
-        with _quiet():
+        with quiet():
             return checkpointer.restore(path / ITEM, args=kinds.StandardRestore(target))
     except Exception as error:
         raise DamagedError(f"Orbax cannot read it: {_first_line(error)}") from error
 
 
+def import_orbax() -> Any:
+    """Orbax, which takes half a second to import: for the main thread to call before another one writes.
+
+    Two imports at once, in two threads, can each find the other's modules half made.
+    """
+    import orbax.checkpoint
+
+    return orbax.checkpoint
+
+
 def _orbax() -> tuple[Any, Any]:
     """A checkpointer and its kinds of arguments, whose types some versions hide from type checkers."""
-    # Half a second to import: not before something is read or, in the background, written.
-    import orbax.checkpoint as ocp
+    ocp = import_orbax()
 
     # One process reads and writes, also where several train together.
     several = hosts.count() > 1
@@ -218,36 +244,12 @@ def _orbax() -> tuple[Any, Any]:
     return ocp.Checkpointer(handler, multiprocessing_options=alone), ocp.args
 
 
-class _quiet:
-    """Keeps Orbax from saying, through absl and from threads of its own, what is said here in one line.
-
-    It warns of what is as it should be, and after a failed write its threads print dozens of tracebacks
-    of a closed event loop, which C++ raises where nobody can catch them.
-    """
-
-    def __enter__(self):
-        self._logger, self._hook = logging.getLogger("absl"), sys.unraisablehook
-        self._level = self._logger.level
-        self._logger.setLevel(logging.CRITICAL)
-        sys.unraisablehook = self._unless_loop_closed
-
-    def _unless_loop_closed(self, unraisable) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
-            self._hook(unraisable)
-
-    def __exit__(self, kind, *_):
-        # The tracebacks of a failed write come at any later time.
-        if kind is None:
-            self._logger.setLevel(self._level)
-            sys.unraisablehook = self._hook
-
-
 def _try_room(path: Path, size: int) -> None:
     """Raises OSError unless a file of so many bytes can be made now: Orbax, which may write less after
     compression, can fail noisily, and late."""
     try:
         with path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            reserve(file.fileno(), size)
     except OSError as error:
         # One file as large as all of Orbax's together may be too large where they are not.
         if error.errno not in (errno.EFBIG, errno.EOPNOTSUPP, errno.EINVAL):
@@ -260,19 +262,6 @@ def _refuse_non_finite(step: int, state: PyTree) -> None:
     for name, leaf in manifest.named_leaves(state).items():
         if np.issubdtype(leaf.dtype, np.floating) and not np.isfinite(leaf).all():
             raise RunError(f"the state after step {step} is not finite and was not saved: see {name}")
-
-
-def _flush(path: Path) -> None:
-    """Hands a file, or a folder's list of names, to the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        # Some network file systems cannot do this for folders.
-        if not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:

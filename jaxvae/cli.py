@@ -1,6 +1,7 @@
 """What does the command line accept, and what does it say when it cannot?"""
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import gc
@@ -10,12 +11,15 @@ import runpy
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from jaxvae import system
 from jaxvae.config import Config, Data, Model
+from jaxvae.console import open_console
 from jaxvae.errors import ReportedError, UserError
 from jaxvae.signals import Signals
 from jaxvae.validation import validate
@@ -51,12 +55,15 @@ class Command:
 def main(configs: Path, arguments: list[str] | None = None) -> int:
     """Runs the command; returns the exit code.
 
-    0; 2 for a mistake in the command; 1 for a run that cannot go on; 130 and 143 after SIGINT and SIGTERM.
+    0; 2 for a mistake in the command; 1 for a run that cannot go on; 129, 130 and 143 after SIGHUP,
+    SIGINT and SIGTERM.
     """
     started = time.perf_counter()
+    open_console()
     arguments = sys.argv[1:] if arguments is None else arguments
     command = None
     try:
+        system.check()
         with Signals() as signals:
             command = parse(configs, arguments)
             _run(command, signals, started)
@@ -82,6 +89,7 @@ class Look:
 def main_data(arguments: list[str] | None = None) -> int:
     """Runs ``python -m jaxvae data NAME``, which takes the flags of ``train.py`` that begin with --data;
     returns the exit code."""
+    open_console()
     arguments = sys.argv[1:] if arguments is None else arguments
     wants_help = bool({"-h", "--help"} & set(arguments))
     if arguments[:1] != ["data"] or (len(arguments) < 2 and not wants_help):
@@ -98,6 +106,7 @@ def main_data(arguments: list[str] | None = None) -> int:
         config=(tyro.conf.FlagConversionOff,),
     )
     try:
+        system.check()
         # Whatever model may follow, these are for one that takes any pixels.
         validate(Config(data=found.data, model=Model(likelihood="gaussian")))
         from jaxvae.look import look
@@ -112,38 +121,47 @@ def main_data(arguments: list[str] | None = None) -> int:
 
 def _run(command: Command, signals: Signals, started: float) -> None:
     path = command.workdir or Path("runs") / Path(command.config).stem
-    # JAX takes seconds to import: a mistake in the command is answered before, and the images are read
-    # meanwhile. Nothing that imports make is garbage, but to look for some takes a tenth of their time.
-    validate(command.experiment)
-    gc.disable()
-    from jaxvae.data import begin_loading
-
-    begin_loading(command.experiment.data)
-    from jaxvae import hosts
-
-    several = (command.coordinator_address, command.num_processes, command.process_id)
-    if any(value is not None for value in several) or hosts.are_started_together(os.environ):
-        hosts.join(*several)
-        # JAX's own watch for SIGTERM has replaced ours; the calls' reports carry the word to stop.
-        signals.take()
     if command.replay is not None and command.profile:
         raise UserError("--replay and --profile are two commands: give one of them")
-    if command.replay is not None:
-        from jaxvae.replay import replay
+    from jaxvae.workdir import Workdir
 
-        gc.enable()
+    # JAX takes seconds to import: a mistake in the command is answered before, and the images are read
+    # meanwhile.
+    validate(command.experiment)
+    Workdir(path).check(command.experiment)
+    with _nothing_collected():
+        from jaxvae.data import begin_loading
+
+        begin_loading(command.experiment.data)
+        from jaxvae import hosts
+
+        several = (command.coordinator_address, command.num_processes, command.process_id)
+        if any(value is not None for value in several) or hosts.are_started_together(os.environ):
+            hosts.join(*several)
+            # JAX's own watch for SIGTERM has replaced ours; the calls' reports carry the word to stop.
+            signals.take()
+        from jaxvae.cache import users_cache
+        from jaxvae.fit import fit
+        from jaxvae.replay import replay
+    if command.replay is not None:
         print(replay(command.experiment, path, command.replay))
     elif command.profile:
         from jaxvae.profile import profile
 
         print(profile(command.experiment, path))
     else:
-        from jaxvae.cache import users_cache
-        from jaxvae.fit import fit
-
-        gc.freeze()
-        gc.enable()
         fit(command.experiment, path, signals, started, users_cache())
+
+
+@contextlib.contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Inside, nobody looks for garbage, which takes a tenth of the imports' time: what they make is none."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _leave(code: int) -> None:

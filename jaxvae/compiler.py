@@ -20,6 +20,7 @@ from jaxtyping import PyTree
 from jaxvae import hosts
 from jaxvae.cache import Cache
 from jaxvae.parallel import Device, compile_for, compile_lowered, compile_options
+from jaxvae.system import cores
 
 Result = TypeVar("Result")
 
@@ -90,11 +91,10 @@ def identify(lowered: Any, devices: Sequence[Device]) -> str | None:
         return None
     settings = sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS))
     # A CPU's program is cut into as many tasks as there are cores: another number gives other bits.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parts = [
         (jax.__version__, jaxlib.version.__version__, client.platform, client.platform_version),
         [(device.id, device.device_kind) for device in devices],
-        (len(jax.devices()), processor, cores, settings, compile_options(devices)),
+        (len(jax.devices()), processor, cores(), settings, compile_options(devices)),
         lowered.as_text(),
     ]
     digest = hashlib.sha256()

@@ -38,6 +38,9 @@ from jaxvae.vae import GaussianLikelihood
 from jaxvae.validation import validate
 from jaxvae.workdir import Workdir
 
+THROUGHPUT = ("examples_per_second", "compile_seconds", "train_seconds", "data_wait")
+"""What the summary says of the speed of training."""
+
 
 def fit(
     config: Config,
@@ -45,19 +48,20 @@ def fit(
     signals: Signals | None = None,
     started: float | None = None,
     cache: Cache | None = None,
+    dataset: Dataset | None = None,
 ) -> dict[str, Any]:
     """Trains, or continues, the run in the folder ``path``, evaluates it and returns its summary.
 
     ``signals`` may ask it to stop between two calls; ``started`` is when, by ``time.perf_counter``, the
-    time that the run takes began; ``cache`` may hold compiled programs. Raises UserError, before anything
-    is written, if the configuration cannot work here or is not the one that the folder's run began with,
-    and RunError if the run cannot go on; whatever is raised, the same call later continues from the newest
-    good checkpoint.
+    time that the run takes began; ``cache`` may hold compiled programs; ``dataset`` are the images, if they
+    are not to be those that ``config.data`` names. Raises UserError, before anything is written, if the
+    configuration cannot work here or is not the one that the folder's run began with, and RunError if the
+    run cannot go on; whatever is raised, the same call later continues from the newest good checkpoint.
     """
     started = time.perf_counter() if started is None else started
     validate(config)
     devices = devices_for(config.train)
-    dataset = load(config.data)
+    dataset = load(config.data) if dataset is None else dataset
     with _several_processes():
         dataset = _same_everywhere(dataset)
         places = choose_places(config.data.placement, dataset, devices)
@@ -86,9 +90,7 @@ def fit(
         loop = Loop(
             config, folder, devices, dataset, watcher, evaluator, begun.outlet, signals or NoSignals()
         )
-        throughput: dict[str, float | None] = dict.fromkeys(
-            ("examples_per_second", "compile_seconds", "train_seconds", "data_wait")
-        )
+        throughput: dict[str, float | None] = dict.fromkeys(THROUGHPUT)
         if call is not None:
             state, throughput = loop.train(state, step, call)
         return _finish(config, folder, devices, watcher, loop, state, throughput)
@@ -136,8 +138,7 @@ def _begin(
     started: float,
 ) -> _Begun:
     """Takes the folder, and reads what the run goes on from; writes only once nothing can be refused."""
-    if not folder.path.is_dir():
-        folder.check(config)
+    folder.check(config)
     lock: Lock = folder.take()
     stack.callback(lock.release)
     changed = folder.check(config)
@@ -159,14 +160,15 @@ def _begin(
     damaged = restored.damaged if restored is not None else {}
     for number, reason in damaged.items():
         watcher.say(f"Warning: the checkpoint of step {number} is damaged: {reason}. It is set aside.")
-    folder.prepare(config)
-    goodput = Goodput(folder.goodput, started)
-    saved = restored.manifest.record["seconds"] if restored is not None else {}
-    goodput.continue_from(saved, finished=step == config.train.steps)
     try:
-        checkpoints.clean(damaged)
         metrics = MetricsFile(folder.metrics, step)
         stack.callback(metrics.close)
+        # Nothing is refused any more, and nothing was written yet.
+        folder.prepare(config)
+        checkpoints.clean(damaged)
+        metrics.open()
+        goodput = Goodput(folder.goodput, started)
+        goodput.continue_from(step, restored.manifest.record["seconds"] if restored is not None else {})
         goodput.write()
     except OSError as error:
         raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
@@ -205,8 +207,8 @@ def _finish(
         extra["sigma"] = math.exp(jax.device_get(state.evaluated.likelihood.log_sigma))
     test = loop.evaluate_last(state, extra)
     loop.outlet.goodput.until_now("evaluate")
-    if throughput["train_seconds"] is None and folder.summary.exists():
-        throughput = json.loads(folder.summary.read_text())["throughput"]
+    if throughput["train_seconds"] is None:
+        throughput |= _throughput_before(folder.summary)
     device = devices[0]
     summary = {
         "step": step,
@@ -219,6 +221,7 @@ def _finish(
     }
     if hosts.is_first():
         try:
+            loop.outlet.goodput.secured(step)
             loop.outlet.goodput.write()
             write_json(folder.summary, summary)
         except OSError as error:
@@ -226,6 +229,15 @@ def _finish(
     watcher.table(summary)
     watcher.say(f"Pictures, metrics and checkpoints are in {folder.path}")
     return summary
+
+
+def _throughput_before(summary: Path) -> dict[str, float | None]:
+    """How fast a finished run was trained, if the summary that is about to be replaced says so."""
+    try:
+        said = json.loads(summary.read_bytes())["throughput"]
+        return {name: float(said[name]) for name in THROUGHPUT}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def _describe_data(config: Config, loop: Loop) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxvae.metrics import write_json
 
@@ -17,38 +19,47 @@ _REDONE = ("train", "data_wait", "evaluate", "checkpoint_stall")
 class Goodput:
     """A ledger of seconds, written to ``path`` so that the next process carries it on.
 
-    A process that is killed leaves what it wrote last, about a second before.
+    A process that is killed leaves what it wrote last, about a second before. ``clock`` gives seconds.
     """
 
-    def __init__(self, path: Path | None, started: float):
-        self._path, self._written = path, 0.0
+    def __init__(self, path: Path | None, started: float, clock: Callable[[], float] = time.perf_counter):
+        self._path, self._clock, self._written = path, clock, -math.inf
         self._marked = started
         self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+        self._secured: tuple[int, dict[str, float]] | None = None
 
-    def continue_from(self, saved: dict[str, float], finished: bool = False) -> None:
-        """Takes over the ledger of the processes before; ``saved`` is how it stood at the checkpoint.
+    def continue_from(self, step: int, saved: dict[str, float]) -> None:
+        """Takes over the ledger of the processes before, for a run that goes on from the checkpoint of
+        ``step``; ``saved`` is how the ledger stood when that was written.
 
-        If the run was ``finished``, nothing that came after it is lost.
+        What was booked since then was lost, unless all work was ``secured`` at that very step.
         """
-        last = self._read()
+        last, secured = self._read()
+        kept = secured[1] if secured is not None and secured[0] == step else saved
+        # Steps that will be taken again are not secured any more.
+        self._secured = secured if secured is not None and secured[0] <= step else None
         for part in PARTS:
-            at_checkpoint = saved.get(part, 0.0)
-            self.seconds[part] += max(last.get(part, 0.0), at_checkpoint)
-            if part in _REDONE and not finished:
-                lost = max(0.0, last.get(part, 0.0) - at_checkpoint)
-                self.seconds[part] -= lost
-                self.seconds["lost_to_restarts"] += lost
+            booked = max(last.get(part, 0.0), kept.get(part, 0.0))
+            lost = booked - kept.get(part, 0.0) if part in _REDONE else 0.0
+            self.seconds[part] += booked - lost
+            self.seconds["lost_to_restarts"] += lost
 
-    def _read(self) -> dict[str, float]:
+    def secured(self, step: int) -> None:
+        """Notes that whoever goes on from the checkpoint of ``step`` will do nothing again that was done
+        until now."""
+        self._secured = step, dict(self.seconds)
+
+    def _read(self) -> tuple[dict[str, float], tuple[int, dict[str, float]] | None]:
         try:
-            read = json.loads(self._path.read_text()) if self._path is not None else {}
-            return {part: float(read.get(part, 0.0)) for part in PARTS}
-        except (OSError, ValueError, AttributeError, TypeError):
-            return {}
+            read = json.loads(self._path.read_bytes()) if self._path is not None else {}
+            secured = read.get("secured")
+            return _seconds(read), secured and (int(secured["step"]), _seconds(secured["seconds"]))
+        except (OSError, ValueError, LookupError, AttributeError, TypeError):
+            return {}, None
 
     def until_now(self, part: str) -> None:
         """Books the time since the last booking."""
-        now = time.perf_counter()
+        now = self._clock()
         self.seconds[part] += now - self._marked
         self._marked = now
 
@@ -68,12 +79,21 @@ class Goodput:
 
     def write(self, every: float = 0.0) -> None:
         """Writes the ledger, if the last time is ``every`` seconds ago."""
-        if self._path is not None and time.perf_counter() - self._written >= every:
-            self._written = time.perf_counter()
-            write_json(self._path, self.seconds, durable=False)
+        if self._path is not None and self._clock() - self._written >= every:
+            self._written = self._clock()
+            secured = self._secured and {"step": self._secured[0], "seconds": self._secured[1]}
+            write_json(self._path, {**self.seconds, "secured": secured}, durable=False)
 
     def summary(self) -> dict[str, float]:
         """``NAME_seconds`` of each part, their sum, and the share of it that was training."""
         wall = sum(self.seconds.values())
         parts = {f"{part}_seconds": seconds for part, seconds in self.seconds.items()}
         return {"wall_seconds": wall, **parts, "goodput": self.seconds["train"] / wall}
+
+
+def _seconds(read: dict[str, Any]) -> dict[str, float]:
+    """What a ledger says of each part; raises ValueError if that is no time."""
+    found = {part: float(read.get(part, 0.0)) for part in PARTS}
+    if not all(map(math.isfinite, found.values())):
+        raise ValueError(found)
+    return found

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -22,7 +23,7 @@ from jaxvae.cache import users_folder
 from jaxvae.config import Data
 from jaxvae.errors import RunError, UserError, printable
 from jaxvae.folders import SKIP_HINT
-from jaxvae.lock import Lock
+from jaxvae.lock import InUseError, Lock
 from jaxvae.metrics import write_json
 from jaxvae.packing import FEW, pack
 from jaxvae.source import Dataset, Source, identity, one_line, regular_status
@@ -32,6 +33,8 @@ VERSION = 2
 """Of how pictures become arrays; part of the key."""
 CONTENT = "content.json"
 """What is noted of the source's files."""
+_PARTIAL = re.compile(r"[0-9a-f]+-[0-9a-f]{16}\.partial")
+"""What folders are called in which arrays are made."""
 
 
 def kept(source: Source, data: Data) -> Dataset:
@@ -141,7 +144,7 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
     while not done.is_dir():
         try:
             lock = Lock(done.parent / "lock")
-        except UserError:
+        except InUseError:
             if not waits:
                 print(
                     f"{source.title}: waiting for another process to decode it", file=sys.stderr, flush=True
@@ -155,7 +158,8 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
             if lock.excludes:
                 # What others left here, they left when they were killed.
                 for partial in done.parent.glob("*.partial"):
-                    shutil.rmtree(partial, ignore_errors=True)
+                    if _PARTIAL.fullmatch(partial.name):
+                        shutil.rmtree(partial, ignore_errors=True)
             pack(source, data, done)
         finally:
             lock.release()

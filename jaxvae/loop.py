@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -20,7 +20,7 @@ from jaxtyping import Array
 
 from jaxvae import hosts
 from jaxvae.call import TrainCall
-from jaxvae.checkpoint import Checkpoints, WriteError, snapshot
+from jaxvae.checkpoint import Checkpoints, WriteError, import_orbax, snapshot
 from jaxvae.config import Config
 from jaxvae.data import Dataset
 from jaxvae.evaluate import Evaluator
@@ -85,6 +85,10 @@ class Loop:
         InterruptedRun, after saving, if a signal asks to stop; NonFiniteError; and WriteError.
         """
         train = self.config.train
+        # A program that was kept is there at once. One that is compiled takes longer than this import, for
+        # which training would have to stop later.
+        if not wait([compiled], timeout=1.0).done and self.outlet.checkpoints is not None:
+            import_orbax()
         call = compiled.result()
         self.outlet.goodput.until_now("compile")
         per_call = call.steps
@@ -116,6 +120,9 @@ class Loop:
             with self.outlet.goodput.spending("checkpoint_stall"):
                 if self.outlet.checkpoints is not None:
                     self.outlet.checkpoints.wait()
+            with self._writing():
+                self.outlet.goodput.secured(due.step)
+                self.outlet.goodput.write()
         self.watcher.close()
         if due.step < train.steps or self.signals.asked is not None:
             self._interrupted(due.step)
@@ -137,8 +144,6 @@ class Loop:
     def _interrupted(self, step: int) -> NoReturn:
         # Another process may have been asked, not this one.
         number = self.signals.asked or signal.SIGTERM
-        with self._writing():
-            self.outlet.goodput.write()
         raise InterruptedRun(
             f"Stopped at step {step} of {self.config.train.steps}, saved in "
             f"{self.folder.checkpoints / str(step)}. The same command continues from there.",

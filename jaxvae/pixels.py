@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from jaxvae.errors import RunError
+from jaxvae.system import read_at
 
 BLOCK_BYTES = 2**25
 
@@ -83,7 +84,7 @@ def _read(path: Path, begin: int, rows: UInt8[np.ndarray, "row byte"], offsets: 
         file = os.open(path, os.O_RDONLY)
         try:
             for row, offset in zip(rows, offsets, strict=True):
-                if os.preadv(file, (row,), begin + offset) != row.size:
+                if read_at(file, row.data, begin + offset) != row.size:
                     raise RunError(f"{path} is shorter than it was when it was opened")
         finally:
             os.close(file)

@@ -1,9 +1,7 @@
 """Where do the images live during a run? On every device if they fit there; else they are streamed."""
 
 import contextlib
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +10,8 @@ from jaxvae import hosts
 from jaxvae.config import Config, Placement
 from jaxvae.data import Dataset
 from jaxvae.parallel import Device, local_devices
-from jaxvae.streaming import TrainFeed, rows_at_most
+from jaxvae.streaming import TrainFeed, import_grain, rows_at_most
+from jaxvae.system import memory
 
 SHARE = 0.5
 """How much of a device's memory images may fill: the rest is the model's."""
@@ -57,8 +56,18 @@ class Places(NamedTuple):
 
 def choose_places(placement: Placement, dataset: Dataset, devices: Sequence[Device]) -> Places:
     """As ``data.placement`` says, or by size: both sets resident, or one, or none. With several processes,
-    as the first finds it."""
-    memory = _memory(local_devices(devices))
+    as the first finds it.
+
+    Imports what streaming needs, if anything streams, so it must be called before there are other threads
+    that import. Raises UserError if that is not installed.
+    """
+    places = _choose(placement, dataset, _memory(local_devices(devices)))
+    if places.train_streams or places.test_streams:
+        import_grain()
+    return places
+
+
+def _choose(placement: Placement, dataset: Dataset, memory: int) -> Places:
     if placement != "auto":
         return Places(placement == "stream", placement == "stream", memory)
     room = SHARE * memory
@@ -74,15 +83,4 @@ def _memory(devices: Sequence[Device]) -> int:
     stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"]
-    return _host_memory() // len(devices)
-
-
-def _host_memory() -> int:
-    """Bytes that this machine, or the container that this process is in, has in all."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            limits.append(int(Path(path).read_text()))
-        except (OSError, ValueError):
-            continue
-    return min(limits)
+    return memory() // len(devices)

@@ -1,8 +1,8 @@
-"""What happens on Ctrl-C, or when the machine is taken away?
+"""What happens on Ctrl-C, or when the machine is taken away, or the terminal?
 
-SIGINT and SIGTERM stop the process at once, except while ``deferring``: then the first is only noted, for
-training to end the call in flight and save, and the second stops at once. Any moment will do for that, as
-any moment does for SIGKILL.
+SIGINT, SIGTERM and SIGHUP stop the process at once, except while ``deferring``: then the first is only
+noted, for training to end the call in flight and save, and the second stops at once. Any moment will do for
+that, as any moment does for SIGKILL.
 """
 
 import contextlib
@@ -24,7 +24,9 @@ class InterruptedRun(ReportedError):
 
 
 class Signals:
-    """Watches for the two signals while its context is open, in a thread of its own.
+    """Watches for the three signals while its context is open, in a thread of its own.
+
+    SIGHUP stays ignored if it is when the context is opened, which is what ``nohup`` is for.
 
     Python runs a handler only between two instructions of the main thread, which may be inside a compiler
     or waiting for a device for minutes, and raises KeyboardInterrupt in the middle of anything. Python's
@@ -41,6 +43,9 @@ class Signals:
         os.set_blocking(self._write, False)
         self._pipe_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        hung_up = signal.getsignal(signal.SIGHUP)
+        if hung_up is not signal.SIG_IGN:
+            self._handlers[signal.SIGHUP] = hung_up
         self.take()
         threading.Thread(target=self._watch, daemon=True, name="signals").start()
         return self
@@ -91,6 +96,9 @@ class NoSignals(Signals):
 
 
 def _say(line: str) -> None:
-    sys.stdout.flush()
-    # Past Python's own buffers, which the main thread may hold.
-    os.write(2, f"\n{line}\n".encode())
+    # Nobody may be there to read it: with SIGHUP the terminal is gone.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        # Past Python's own buffers, which the main thread may hold.
+        os.write(2, f"\n{line}\n".encode())

@@ -46,7 +46,7 @@ class ImageStream:
         self.waited = 0.0
         self._left, self._devices = count, devices
         self._thread = ThreadPoolExecutor(1, "stream")
-        self._chunks = _read_ahead(_Chunks(images, rows, count), workers)
+        self._chunks = _read_ahead(import_grain(), _Chunks(images, rows, count), workers)
         self._next: Future[Array] | None = None
         self._begin()
 
@@ -94,16 +94,25 @@ class _Chunks:
         return gather(self._images, self._rows(index))
 
 
-def _read_ahead(chunks: _Chunks, workers: int) -> Generator[np.ndarray, None, None]:
-    # Nothing of this before the first chunk is asked for: Grain takes a second to import, and most runs do
-    # not need it. It reads the flags of a library whose own command line ours is not.
+def import_grain() -> Any:
+    """Grain, which takes a while to import: for the main thread to call before there are others.
+
+    While it is imported, ``import`` means something else in the whole process, and a thread that comes by
+    one gets a stand-in for the module. Raises UserError if it is not installed.
+    """
     try:
         import grain
         from absl import flags
     except ImportError as error:
         raise UserError(f"streaming images needs Grain ({error}): pip install grain") from error
+    # It reads the flags of a library whose own command line ours is not.
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
+    return grain
+
+
+def _read_ahead(grain: Any, chunks: _Chunks, workers: int) -> Generator[np.ndarray, None, None]:
+    # A generator: nothing of this before the first chunk is asked for, in the thread that asks.
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers)
     yield from grain.MapDataset.source(chunks).to_iter_dataset(options)
 

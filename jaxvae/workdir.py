@@ -1,18 +1,40 @@
 """What is in a run's folder, and may this command continue it?"""
 
 import json
+import re
 from pathlib import Path
 
 from jaxvae.config import MAY_CHANGE, Config, differences, from_dict, to_dict
 from jaxvae.errors import UserError
-from jaxvae.lock import Lock
+from jaxvae.lock import Lock, is_lock
 from jaxvae.metrics import write_json
+
+_PARTIAL = re.compile(
+    r"((config|summary|goodput)\.json|metrics\.jsonl|images/(samples|reconstructions)-\d+\.png)\.partial"
+)
+"""What a kill leaves half-written; whatever else is called so is somebody's."""
+
+
+def _may_be_there(path: Path) -> bool:
+    """Whether a folder with this in it may become a run's."""
+    if path.name == "lock":
+        return is_lock(path)
+    # A disk of one's own has the last from its start.
+    return path.name.startswith(".") or path.name in ("config.json.partial", "profile", "lost+found")
 
 
 class Workdir:
     """The paths of a run, ``DIR/...``."""
 
     def __init__(self, path: Path):
+        """Raises UserError if the library that writes checkpoints cannot have them under this path."""
+        try:
+            str(path.absolute()).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"--workdir {path}: its path is not UTF-8, which Orbax, the library of checkpoints, needs: "
+                "choose another folder, or a locale whose encoding is UTF-8"
+            ) from error
         self.path = path
         self.config = path / "config.json"
         self.checkpoints = path / "checkpoints"
@@ -43,6 +65,7 @@ class Workdir:
             raise UserError(f"--workdir {self.path} is a file: name a folder")
         previous = self.previous()
         if previous is None:
+            self._refuse_others_files()
             return {}
         changed = differences(previous, config)
         refused = [
@@ -57,6 +80,21 @@ class Workdir:
                 + "\nRepeat its values to continue it, or choose another --workdir for a new run."
             )
         return changed
+
+    def _refuse_others_files(self) -> None:
+        """Raises UserError if anything is in the folder that does not belong to a run about to begin."""
+        if not self.path.is_dir():
+            return
+        try:
+            others = sorted(ascii(path.name)[1:-1] for path in self.path.iterdir() if not _may_be_there(path))
+        except OSError as error:
+            raise UserError(f"--workdir {self.path} cannot be read ({error.strerror})") from error
+        if others:
+            listed = ", ".join(others[:3]) + f" and {len(others) - 3} more" * (len(others) > 3)
+            raise UserError(
+                f"--workdir {self.path} holds no run, but files of something else ({listed}): name a new "
+                "folder, or an empty one"
+            )
 
     def take(self) -> Lock:
         """Makes the folder and keeps other processes out of it until the lock is released.
@@ -76,11 +114,13 @@ class Workdir:
     def prepare(self, config: Config) -> None:
         """Removes what a kill left half-written, and writes the resolved configuration."""
         try:
+            # First what makes this folder a run's, so that a kill leaves none that is refused.
+            write_json(self.config, to_dict(config))
             for folder in (self.images, self.checkpoints):
                 folder.mkdir(exist_ok=True)
-            for partial in (*self.path.glob("*.partial"), *self.images.glob("*.partial")):
-                partial.unlink()
-            write_json(self.config, to_dict(config))
+            for path in (*self.path.glob("*.partial"), *self.images.glob("*.partial")):
+                if _PARTIAL.fullmatch(path.relative_to(self.path).as_posix()):
+                    path.unlink()
         except OSError as error:
             raise self._unwritable(error) from error
 

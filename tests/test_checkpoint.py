@@ -1,4 +1,6 @@
+import logging
 import shutil
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -163,3 +165,47 @@ def test_a_failed_write_names_the_folder_and_the_bytes_and_keeps_the_rest(tmp_pa
     checkpoints.wait()
     checkpoints.close()
     assert checkpoints.steps() == [1, 2]
+
+
+def test_what_is_no_checkpoint_is_left_alone(tmp_path):
+    others = ["2", "1000", "notes.partial", "7.partial.zip", "\u00b2", "03", "x.old.partial", "4.damaged/a"]
+    for name in others:
+        (tmp_path / "c" / name).mkdir(parents=True)
+        (tmp_path / "c" / name / "mine").write_text("mine")
+    (tmp_path / "c" / "5.partial").write_text("a file")
+    checkpoints = save(tmp_path / "c", 1, 3, 4, kept=1)
+    for name in ("9.partial", "9.old.partial", "9.damaged.old.partial"):
+        (tmp_path / "c" / name / "default").mkdir(parents=True)
+    assert checkpoints.steps() == [4]
+    checkpoints.clean({})
+    left = {path.name for path in (tmp_path / "c").iterdir()}
+    # That one had the name under which the damaged checkpoint of step 4 is kept until there is a good one.
+    others.remove("4.damaged/a")
+    assert left == {"4", "5.partial", *others}
+    assert all((tmp_path / "c" / name / "mine").read_text() == "mine" for name in others)
+
+
+def test_what_libraries_say_is_heard_again_after_a_failed_write(tmp_path):
+    before = sys.unraisablehook, logging.getLogger("absl").level
+    (tmp_path / "c" / "2" / "mine").mkdir(parents=True)
+    checkpoints, other = Checkpoints(tmp_path / "c", 3), Checkpoints(tmp_path / "c", 3)
+    for saves in (checkpoints, other, checkpoints):
+        saves.save(2, make_state(2), {})
+        with pytest.raises(WriteError, match="step 2 could not be saved"):
+            saves.wait()
+        assert logging.getLogger("absl").level == before[1]
+    checkpoints.close()
+    # As long as one may have threads that end badly.
+    assert sys.unraisablehook is not before[0]
+    other.close()
+    other.close()
+    assert (sys.unraisablehook, logging.getLogger("absl").level) == before
+    with pytest.raises(RunError):
+        broken(tmp_path / "d").read(make_state(0))
+    assert (sys.unraisablehook, logging.getLogger("absl").level) == before
+
+
+def broken(folder):
+    checkpoints = save(folder, 1)
+    (folder / "1" / "default" / "_METADATA").unlink()
+    return checkpoints

@@ -1,5 +1,6 @@
 """The command as it is typed: what it makes, and what it says when it cannot."""
 
+import gc
 import json
 import os
 import re
@@ -235,3 +236,39 @@ def test_an_unreadable_configuration_in_the_folder_is_named(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     done = run_here("--config", "mnist", "--train.devices", 1, "--workdir", "run", capsys=capsys)
     assert_refused(done, "run/config.json is not a configuration of this version", "stepz")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--profile", "--workdir", "/dev/null/run"),
+        ("--workdir", "/dev/null/run"),
+        ("--replay", 3, "--workdir", "none"),
+        ("--process_id", 0),
+    ],
+)
+def test_garbage_is_collected_again_whatever_was_asked_and_came_of_it(
+    tmp_path, monkeypatch, capsys, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    done = run_here("--config", "mnist", "--train.devices", 1, *arguments, capsys=capsys)
+    assert done.returncode == 2, done
+    assert gc.isenabled()
+
+
+def test_a_folder_of_something_else_is_refused_before_jax_is_imported(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    program = (
+        "import sys; from pathlib import Path; from jaxvae.cli import main; main(Path(sys.argv.pop(1))); "
+        "print('jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, ROOT / "configs", "--config", "mnist", "--workdir", tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "False\n"
+    assert (
+        f"error: --workdir {tmp_path} holds no run, but files of something else (thesis.tex)" in done.stderr
+    )

@@ -31,7 +31,7 @@ def assert_none_lost(outcome, trials):
 
 
 def test_being_killed_and_being_asked_to_stop_at_random_moments(bench):
-    numbers = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
+    numbers = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     assert_none_lost(fault_outside.interrupted(bench, "signals", 4, *numbers), 4)
 
 

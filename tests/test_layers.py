@@ -19,7 +19,7 @@ LAYERS = (
             *("data", "source", "files", "folders", "arrays", "naming", "idx", "tfds", "tfrecord"),
             *("decoding", "adjusting", "kept", "packing", "pixels"),
             *("streaming", "placement", "manifest", "checkpoint", "metrics", "images", "workdir"),
-            *("lock", "signals", "goodput", "cache", "compiler"),
+            *("lock", "signals", "goodput", "cache", "compiler", "system", "console", "quiet"),
         },
     ),
     (

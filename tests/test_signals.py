@@ -21,9 +21,12 @@ print("done")
 """
 
 
-def start(mode):
+def start(mode, *wrapper):
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, mode], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*wrapper, sys.executable, "-c", PROGRAM, mode],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -43,7 +46,7 @@ def test_while_deferring_the_first_is_noted_and_python_goes_on():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_otherwise_it_stops_at_once_whatever_the_main_thread_does(number):
     process = start("now")
     sent = time.monotonic()
@@ -52,6 +55,26 @@ def test_otherwise_it_stops_at_once_whatever_the_main_thread_does(number):
     assert process.returncode == 128 + number
     assert said.strip().startswith(f"{number.name}: stopped at once")
     assert time.monotonic() - sent < 5
+
+
+def test_a_hang_up_that_is_ignored_stays_so():
+    process = start("defer", "sh", "-c", 'trap "" HUP; exec "$@"', "sh")
+    for _ in range(3):
+        process.send_signal(signal.SIGHUP)
+    said, errors = process.communicate(timeout=60)
+    assert (process.returncode, said, errors) == (0, "done\n", "")
+
+
+def test_nobody_needs_to_hear_it():
+    process = start("defer")
+    assert process.stderr is not None
+    process.stderr.close()
+    process.stderr = None
+    for _ in range(2):
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGHUP
 
 
 def test_the_second_stops_at_once():
