@@ -26,7 +26,10 @@ def fold_in(key: Key[Array, ""], data: Shaped[Array, ""]) -> Key[Array, ""]:
 
 
 def bits(key: Key[Array, ""], count: int) -> UInt32[Array, " count"]:
-    """``count`` words of 32 random bits."""
+    """``count`` words of 32 random bits. The key is used up, as by ``jax.random.bits``."""
+    # A draw of nothing, of which a compiler leaves nothing: ``jax_debug_key_reuse`` does not see the words of
+    # a key being taken.
+    jax.random.bits(key, (0,))
     blocks = jnp.arange(-(-count // 2), dtype=jnp.uint32)
     return jnp.concatenate(_threefry(_words_of(key), (blocks, jnp.zeros_like(blocks))))[:count]
 
