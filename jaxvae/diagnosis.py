@@ -39,7 +39,7 @@ def diagnose(
 ) -> Diagnosis:
     """Computes the step that ``state`` is at, on one device, without taking it; ``images`` are those at
     ``indices`` of the training set."""
-    keys, positions = train_keys(config), jnp.arange(len(indices))
+    keys, positions = train_keys(config), jnp.arange(len(indices), dtype=jnp.int32)
     pixels, shape = as_rows(images), images.shape[1:]
     x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
     low = compute_copy(state.model, config.train.precision)

@@ -185,8 +185,8 @@ class Evaluator:
         return gather_over_devices(scores, AXIS, axis=1)
 
     def _draw_pictures(self, model: VAE, images, keys) -> tuple[Array, Array]:
-        latents = fold_in_each(keys[2], jnp.arange(self._config.eval.grid**2))
-        x = self._inputs(images, keys, jnp.arange(len(images)))
+        latents = fold_in_each(keys[2], jnp.arange(self._config.eval.grid**2, dtype=jnp.int32))
+        x = self._inputs(images, keys, jnp.arange(len(images), dtype=jnp.int32))
         both = jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=1)
         return jax.vmap(model.sample)(latents), both.reshape(-1, *x.shape[1:])
 

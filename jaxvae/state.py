@@ -34,7 +34,7 @@ class Totals(eqx.Module):
 
 def zero_totals() -> Totals:
     """Nothing summed yet."""
-    return Totals(*(jnp.zeros(()) for _ in range(5)))
+    return Totals(*(jnp.zeros((), jnp.float32) for _ in range(5)))
 
 
 class TrainState(eqx.Module):

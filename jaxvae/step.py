@@ -99,7 +99,7 @@ def compute_copy(model: VAE, precision: str) -> VAE:
 
 def rate_weight(config: Objective, step: Int[Array, ""]) -> Float[Array, ""]:
     """The weight of the rate at step t (the first is 0): ``beta * min(1, (t + 1) / beta_warmup_steps)``."""
-    return config.beta * jnp.minimum(1.0, (step + 1) / max(1, config.beta_warmup_steps))
+    return config.beta * jnp.minimum(1.0, (step + 1).astype(jnp.float32) / max(1, config.beta_warmup_steps))
 
 
 def batch_loss(
@@ -129,7 +129,7 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
 
     def train_step(state, indices, keys, pixels, shape):
         local = indices.shape[0]
-        positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local)
+        positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local, dtype=jnp.int32)
         with jax.named_scope("inputs"):
             x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
         beta = rate_weight(config.objective, state.step)
@@ -205,7 +205,7 @@ def make_train_steps(
         chunk = images.reshape(*indices.shape, -1) if streamed else None
         rows = None if streamed else as_rows(images)
         fresh = first % config.train.log_every == 0
-        totals = jax.tree.map(lambda total: jnp.where(fresh, 0.0, total), state.totals)
+        totals = jax.tree.map(lambda total: jnp.where(fresh, jnp.float32(0), total), state.totals)
 
         def take(carry, row):
             before, failed = carry
