@@ -3,6 +3,7 @@
 import functools
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -46,7 +47,7 @@ def diagnose(
     terms = jax.vmap(elbo_terms, in_axes=(None, 0, 0))(low, x, noise)
     log_scale = jax.vmap(low.encode)(x).log_scale
     beta = rate_weight(config.objective, state.step)
-    gradient = jax.value_and_grad(batch_loss, has_aux=True)
+    gradient = eqx.filter_value_and_grad(batch_loss, has_aux=True)
     # The same noise again, on purpose.
     noise = jax.random.clone(noise)
     (loss, _), grads = gradient(state.model, x, noise, beta, config.train.precision)
@@ -57,5 +58,5 @@ def diagnose(
         loss,
         optax.tree.norm(grads),
         jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), grads),
-        jax.tree.map(lambda w: jnp.max(jnp.abs(w)), state.model),
+        jax.tree.map(lambda w: jnp.max(jnp.abs(w)), eqx.filter(state.model, eqx.is_inexact_array)),
     )

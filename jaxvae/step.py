@@ -93,7 +93,7 @@ def compute_copy(model: VAE, precision: str) -> VAE:
     if precision == "float32":
         return model
     networks = (model.encoder, model.decoder)
-    low = jax.tree.map(lambda w: w.astype(precision), networks)
+    low = jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, networks)
     return eqx.tree_at(lambda m: (m.encoder, m.decoder), model, low)
 
 
@@ -133,7 +133,7 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
         with jax.named_scope("inputs"):
             x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
         beta = rate_weight(config.objective, state.step)
-        gradient = jax.value_and_grad(batch_loss, has_aux=True)
+        gradient = eqx.filter_value_and_grad(batch_loss, has_aux=True)
 
         def means(images, keys):
             (loss, terms), grads = gradient(state.model, images, keys, beta, config.train.precision)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxvae import arguments
+from jaxvae.adopted import adopt
 from jaxvae.arguments import ArrayLike
 from jaxvae.config import Model
 from jaxvae.distributions import Bernoulli, Gaussian, bounded_log_scale, unbounded_log_scale
@@ -57,10 +58,12 @@ class GaussianLikelihood(eqx.Module):
 
 
 class VAE(eqx.Module):
-    """Encoder, decoder and likelihood. All its leaves are arrays."""
+    """Encoder, decoder and likelihood. All its leaves are arrays, also where those of its parts are not."""
 
-    encoder: MLPEncoder | ConvEncoder
-    decoder: MLPDecoder | ConvDecoder
+    encoder: Any = eqx.field(converter=adopt)
+    """An image to q(z|x): any module that gives a ``Gaussian`` of ``latent_dim`` dimensions."""
+    decoder: Any = eqx.field(converter=adopt)
+    """Latents to what the likelihood takes: any module that gives an array of the image's shape."""
     likelihood: BernoulliLikelihood | GaussianLikelihood
     latent_dim: int = eqx.field(static=True)
     image_shape: tuple[int, int, int] = eqx.field(static=True)
@@ -69,7 +72,7 @@ class VAE(eqx.Module):
         """The approximate posterior q(z|x) of an image: floats in [0, 1], height x width x channel.
 
         Raises TypeError or ValueError, when it is traced, if ``x`` is no such image. Its values are looked at
-        where they are known, so not in a compiled function.
+        where they are known, so not in a compiled function; ``encoder`` itself takes any.
         """
         return self._posterior(x, "encode")
 

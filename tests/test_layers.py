@@ -11,7 +11,7 @@ LAYERS = (
     (
         "mathematics",
         {
-            *("arguments", "distributions", "noise", "preprocessing"),
+            *("adopted", "arguments", "distributions", "noise", "preprocessing"),
             *("convolution", "networks", "vae", "objectives"),
         },
     ),
