@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
 ArrayLike = Any
@@ -104,18 +105,19 @@ def _advice(x: Array, shape: tuple[int, int, int], method: str) -> str:
     """What to type to get one image of ``shape`` out of ``x``."""
     height, width, channel = shape
     changes = {
-        shape: "x",
         (height * width * channel,): f"x.reshape{shape}",
         (width, height, channel): "x.swapaxes(0, 1)",
         (channel, height, width): "jnp.moveaxis(x, 0, -1)",
         **({(height, width): "x[..., None]"} if channel == 1 else {}),
+        # Last: of square images some of the others are the same.
+        shape: "x",
     }
     if x.shape in changes:
         return changes[x.shape]
     if (change := changes.get(x.shape[1:])) is not None:
         one = f"model.{method}" if change == "x" else f"lambda x: model.{method}({change})"
         return f"jax.vmap({one})(x) takes many images"
-    if isinstance(x, jax.core.Tracer) and x.shape == shape[1:]:
+    if isinstance(x, Tracer) and x.shape == shape[1:]:
         return "without jax.vmap it takes one image"
     if x.ndim == 3 and x.shape[:2] == (height, width):
         return f"an image of {channel} channel{'s' * (channel > 1)} is needed"
@@ -137,14 +139,14 @@ def _check_range(x: Array, method: str, beyond: float) -> None:
     elif low >= -1 and high <= 1:
         advice = "(x + 1) / 2"
     else:
-        advice = "jnp.clip(x, 0, 1), if it is beyond by a little only"
+        advice = "jnp.clip(x, 0, 1) if it is a little beyond; the model's encoder itself takes any"
     raise ValueError(f"{method} takes values in [0, 1], not from {low:.4g} to {high:.4g}: {advice}")
 
 
 def _known(x: Any) -> np.ndarray | None:
     """The values of ``x``, of all images at once where ``jax.vmap`` is at work; None while compiling."""
     # Outside of compiled functions, the arrays that vmap and grad wrap are there to be looked at.
-    while isinstance(x, jax.core.Tracer):
+    while isinstance(x, Tracer):
         x = getattr(x, "val", getattr(x, "primal", None))
     if not isinstance(x, jax.Array) or not x.is_fully_addressable:
         return None

@@ -1,9 +1,10 @@
 """How do random numbers come from a key?
 
-By Threefry-2x32 with 20 rounds (Salmon et al. 2011), the generator behind JAX's keys; of a key of another
-generator a Threefry key is made first. ``fold_in`` is ``jax.random.fold_in``. The draws are not those of ``jax.random``: they use both words of a block, where JAX
-uses one, and they are written as one expression, which compilers fuse, where JAX has a loop on CPUs. A tenth
-of a step of a small model on a CPU is what that saves.
+By Threefry-2x32 with 20 rounds (Salmon et al. 2011), the generator behind JAX's keys; a key of another
+generator is made one of Threefry first. ``fold_in`` is ``jax.random.fold_in``. The draws are not those of
+``jax.random``: they use both words of a block, where JAX uses one, and they are written as one expression,
+which compilers fuse, where JAX has a loop on CPUs. A tenth of a step of a small model on a CPU is what that
+saves.
 """
 
 import math
