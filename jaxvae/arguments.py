@@ -88,8 +88,6 @@ def _array(x: Any, method: str) -> Any:
 
 def _floats(x: Any, method: str) -> Array:
     x = _array(x, method)
-    if x.dtype == jnp.float32 and isinstance(x, jax.Array):
-        return x
     if jnp.issubdtype(x.dtype, jnp.integer):
         largest = 65535 if x.dtype == np.uint16 else 255
         raise TypeError(
@@ -119,9 +117,12 @@ def _advice(x: Array, shape: tuple[int, int, int], method: str) -> str:
         return f"jax.vmap({one})(x) takes many images"
     if isinstance(x, Tracer) and x.shape == shape[1:]:
         return "without jax.vmap it takes one image"
+    channels = f"{channel} channel{'s' * (channel > 1)}"
     if x.ndim == 3 and x.shape[:2] == (height, width):
-        return f"an image of {channel} channel{'s' * (channel > 1)} is needed"
-    return f'jax.image.resize(x, {shape}, "linear") gives an image that size'
+        return f"an image of {channels} is needed"
+    if x.ndim == 3 and x.shape[2] == channel:
+        return f'jax.image.resize(x, {shape}, "linear") gives an image that size'
+    return f"an image of {height} x {width} pixels and {channels} is needed"
 
 
 _ROUNDING = 1e-3

@@ -99,7 +99,7 @@ def compute_copy(model: VAE, precision: str) -> VAE:
 
 def rate_weight(config: Objective, step: Int[Array, ""]) -> Float[Array, ""]:
     """The weight of the rate at step t (the first is 0): ``beta * min(1, (t + 1) / beta_warmup_steps)``."""
-    return config.beta * jnp.minimum(1.0, (step + 1).astype(jnp.float32) / max(1, config.beta_warmup_steps))
+    return config.beta * jnp.minimum(1.0, (step + 1) / max(1, config.beta_warmup_steps))
 
 
 def batch_loss(

@@ -12,6 +12,89 @@ SHAPE = (4, 6, 3)
 IMAGES = np.random.default_rng(0).uniform(size=(5, *SHAPE)).astype(np.float32)
 
 
+@pytest.mark.parametrize("form", [np.asarray, np.float64, jnp.asarray, np.ndarray.tolist])
+def test_an_image_is_taken_in_any_form_that_means_the_same(form):
+    taken = arguments.image(form(IMAGES[0]), SHAPE, "encode")
+    assert isinstance(taken, jax.Array)
+    assert taken.dtype == jnp.float32
+    np.testing.assert_array_equal(taken, IMAGES[0])
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.float16, jnp.bfloat16])
+def test_an_image_of_few_bits_is_taken_too(kind):
+    x = np.round(IMAGES[0]).astype(kind)
+    np.testing.assert_array_equal(arguments.image(x, SHAPE, "encode"), np.round(IMAGES[0]))
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda images: np.moveaxis(images, -1, 1),
+        lambda images: images.swapaxes(1, 2),
+        lambda images: images.reshape(len(images), -1),
+        lambda images: images[..., :1].squeeze(-1),
+        lambda images: images,
+    ],
+)
+def test_a_wrong_shape_is_answered_with_what_to_type(given, many):
+    """What is typed then gives the images: the advice is run."""
+    images = given(IMAGES)
+    wanted = IMAGES[..., :1] if images.ndim == 3 else IMAGES
+    shape = wanted.shape[1:]
+    x = images if many else images[0]
+    if x.shape == shape:
+        return
+    with pytest.raises(ValueError, match=re.escape(f"of shape {shape}, not {x.shape}: ")) as raised:
+        arguments.image(x, shape, "encode")
+
+    class model:
+        encode = staticmethod(lambda x: arguments.image(x, shape, "encode"))
+
+    advice = str(raised.value).split(": ", 1)[1].removesuffix(" takes many images")
+    result = eval(advice, {"jax": jax, "jnp": jnp, "model": model, "x": jnp.asarray(x)})
+    np.testing.assert_array_equal(result, wanted if many else wanted[0])
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((28, 28), "x[..., None]"),
+        ((1, 28, 28), "jnp.moveaxis(x, 0, -1)"),
+        ((50, 28, 28), "jax.vmap(lambda x: model.encode(x[..., None]))(x)"),
+        ((50, 28, 28, 1), "jax.vmap(model.encode)(x)"),
+        ((28, 28, 3), "an image of 1 channel is needed"),
+        ((32, 32, 1), 'jax.image.resize(x, (28, 28, 1), "linear")'),
+        ((32, 32), "an image of 28 x 28 pixels and 1 channel is needed"),
+        ((), "an image of 28 x 28 pixels and 1 channel is needed"),
+    ],
+)
+def test_square_and_gray_images_of_other_shapes_are_answered_too(shape, advice):
+    with pytest.raises(ValueError, match=re.escape(advice)):
+        arguments.image(np.zeros(shape, np.float32), (28, 28, 1), "encode")
+
+
+def test_one_image_under_vmap_is_told_apart():
+    take = jax.vmap(lambda x: arguments.image(x, (28, 28, 1), "encode"))
+    with pytest.raises(ValueError, match=r"without jax\.vmap it takes one image"):
+        take(jnp.zeros((28, 28, 1)))
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, jax.vmap, lambda f: jax.jit(jax.vmap(f))])
+@pytest.mark.parametrize(
+    ("dtype", "advice"),
+    [
+        (np.uint8, "not uint8: x / 255"),
+        (np.int32, "not int32: x / 255"),
+        (np.uint16, "not uint16: x / 65535"),
+        (np.complex64, "takes floats"),
+    ],
+)
+def test_a_wrong_type_is_refused_also_while_compiling(wrap, dtype, advice):
+    with pytest.raises(TypeError, match=advice):
+        wrap(lambda x: arguments.image(x, SHAPE, "encode"))(jnp.asarray(IMAGES, dtype))
+
+
 @pytest.mark.parametrize("x", ["digit.png", None, {"image": 1}, jax.random.key(0), [[1.0], [1.0, 2.0]]])
 def test_what_is_no_array_of_numbers_is_refused(x):
     with pytest.raises(TypeError, match="encode takes"):
@@ -47,11 +130,20 @@ def test_images_of_a_gaussian_likelihood_may_lie_beyond_a_little():
     np.testing.assert_array_equal(arguments.image(rounded, SHAPE, "encode"), rounded)
 
 
+def test_python_s_own_numbers_become_float32_for_good():
+    # JAX calls them weak: together with a bfloat16 they would become one.
+    taken = arguments.image(jnp.full(SHAPE, 0.3), SHAPE, "encode")
+    assert (taken + jnp.zeros(SHAPE, jnp.float32)).dtype == jnp.float32
+    assert not taken.weak_type
+
+
 def test_nothing_of_it_is_in_the_program():
     def text(f):
         return str(jax.make_jaxpr(f)(IMAGES[0]))
 
     assert text(lambda x: arguments.image(x, SHAPE, "encode") + 1) == text(lambda x: x + 1)
+    assert text(lambda x: arguments.latents(x[0, 0], 3, "decode")) == text(lambda x: x[0, 0])
+    assert text(lambda x: arguments.value(x, SHAPE, in_unit=True)) == text(lambda x: x)
 
 
 def test_latents_may_be_whole_numbers_but_not_of_another_number():
