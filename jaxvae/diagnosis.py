@@ -3,6 +3,7 @@
 import functools
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -39,14 +40,14 @@ def diagnose(
 ) -> Diagnosis:
     """Computes the step that ``state`` is at, on one device, without taking it; ``images`` are those at
     ``indices`` of the training set."""
-    keys, positions = train_keys(config), jnp.arange(len(indices))
+    keys, positions = train_keys(config), jnp.arange(len(indices), dtype=jnp.int32)
     pixels, shape = as_rows(images), images.shape[1:]
     x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
     low = compute_copy(state.model, config.train.precision)
     terms = jax.vmap(elbo_terms, in_axes=(None, 0, 0))(low, x, noise)
     log_scale = jax.vmap(low.encode)(x).log_scale
     beta = rate_weight(config.objective, state.step)
-    gradient = jax.value_and_grad(batch_loss, has_aux=True)
+    gradient = eqx.filter_value_and_grad(batch_loss, has_aux=True)
     # The same noise again, on purpose.
     noise = jax.random.clone(noise)
     (loss, _), grads = gradient(state.model, x, noise, beta, config.train.precision)
@@ -57,5 +58,5 @@ def diagnose(
         loss,
         optax.tree.norm(grads),
         jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), grads),
-        jax.tree.map(lambda w: jnp.max(jnp.abs(w)), state.model),
+        jax.tree.map(lambda w: jnp.max(jnp.abs(w)), eqx.filter(state.model, eqx.is_inexact_array)),
     )

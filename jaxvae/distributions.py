@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxvae import arguments
+from jaxvae.arguments import ArrayLike
 from jaxvae.noise import normal
 
 LOG_SCALE_BOUND = 8.0
@@ -45,8 +47,9 @@ class Gaussian(eqx.Module):
         2013, arXiv 1312.6114): differentiable in both parameters."""
         return self.mean + jnp.exp(self.log_scale) * normal(key, self.mean.shape)
 
-    def log_prob(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
+    def log_prob(self, x: ArrayLike) -> Float[Array, ""]:
         """``-1/2 sum(((x - mean) / scale)^2 + 2 log_scale + log 2 pi)``, in nats."""
+        x = arguments.value(x, self.mean.shape, in_unit=False)
         # Flat, as below: compilers for CPUs make better loops over one long axis than over an image's.
         standardised = (x - self.mean).reshape(-1) * jnp.exp(-self.log_scale).reshape(-1)
         scales = jnp.sum(self.log_scale) * (x.size // self.log_scale.size)
@@ -76,13 +79,14 @@ class Bernoulli(eqx.Module):
         """Probability of a 1."""
         return jax.nn.sigmoid(self.logits)
 
-    def log_prob(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
+    def log_prob(self, x: ArrayLike) -> Float[Array, ""]:
         """``sum(x log p + (1 - x) log(1 - p)) = -sum(softplus((1 - 2 x) logits))``, in nats; x is 0 or 1.
 
         Written from the logits: no probability is formed, so none can round to 0 or 1. The softplus is
         ``max(t, 0) + log(1 + exp(-|t|))``; ``log1p``, which costs a CPU far more, would only add digits
         below the 6e-8 that the sum cannot hold.
         """
-        x, logits = x.reshape(-1), self.logits.reshape(-1)
+        x = arguments.value(x, self.logits.shape, in_unit=True).reshape(-1)
+        logits = self.logits.reshape(-1)
         wrong = (1 - 2 * x) * logits
         return -jnp.sum(jnp.maximum(wrong, 0) + jnp.log(1 + jnp.exp(-jnp.abs(logits))))

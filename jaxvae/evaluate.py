@@ -55,8 +55,6 @@ class Evaluator:
         self._count = len(images)
         self._dimensions = math.prod(images.shape[1:])
         self._on_host = images
-        # Rounded up to what the devices can share: an image's score does not depend on the others.
-        self._batch_size = -(-config.eval.batch_size // len(devices)) * len(devices)
         pairs = min(config.eval.grid * (config.eval.grid // 2), self._count)
         shown = gather(images, np.arange(pairs))
         keys = tuple(stream(config.seed, name) for name in _STREAMS)
@@ -105,13 +103,17 @@ class Evaluator:
 
     @functools.cached_property
     def _pieces(self) -> list[Int[np.ndarray, "device row local"]]:
-        """The images' indices, as they are scored at once; all pieces are alike."""
-        size, count = self._batch_size, len(self._devices)
-        rows = -(-self._count // size)
-        each = min(rows, rows_at_most(size, self._on_host)) if self._streamed else rows
-        rows = -(-rows // each) * each
-        # The last batches are filled up with image 0, whose extra scores ``summarise`` cuts off.
-        indices = np.zeros(rows * size, np.int32)
+        """The images' indices, as they are scored at once: pieces of as many rows, rows of as many images."""
+        # As few rows as ``eval.batch_size`` allows, as even as the devices can share them: an image's score
+        # does not depend on the others, but a row that is filled up is computed whole. Whether images are
+        # streamed must not show in it: a matrix product's bits may depend on its size.
+        count = len(self._devices)
+        rows = -(-self._count // (-(-self._config.eval.batch_size // count) * count))
+        size = -(-self._count // (rows * count)) * count
+        pieces = -(-rows // rows_at_most(size, self._on_host)) if self._streamed else 1
+        each = -(-rows // pieces)
+        # What is missing at the end is image 0 again, whose extra scores ``summarise`` cuts off.
+        indices = np.zeros(pieces * each * size, np.int32)
         indices[: self._count] = np.arange(self._count)
         return [split_batch(piece, count) for piece in indices.reshape(-1, each, size)]
 
@@ -185,8 +187,8 @@ class Evaluator:
         return gather_over_devices(scores, AXIS, axis=1)
 
     def _draw_pictures(self, model: VAE, images, keys) -> tuple[Array, Array]:
-        latents = fold_in_each(keys[2], jnp.arange(self._config.eval.grid**2))
-        x = self._inputs(images, keys, jnp.arange(len(images)))
+        latents = fold_in_each(keys[2], jnp.arange(self._config.eval.grid**2, dtype=jnp.int32))
+        x = self._inputs(images, keys, jnp.arange(len(images), dtype=jnp.int32))
         both = jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=1)
         return jax.vmap(model.sample)(latents), both.reshape(-1, *x.shape[1:])
 

@@ -48,7 +48,7 @@ def _streams(seed: int) -> list[Key[Array, ""]]:
     # All in one program: outside of one, each operation of each stream would be compiled by itself. One
     # after the other: that program is the smallest.
     root = jax.random.key(seed, impl="threefry2x32")
-    return list(jax.lax.map(lambda name: noise.fold_in(root, name), jnp.arange(len(Stream))))
+    return list(jax.lax.map(lambda name: noise.fold_in(root, name), jnp.arange(len(Stream), dtype=jnp.int32)))
 
 
 def fold_in_each(key: Key[Array, ""], indices: Int[Array, " example"]) -> Key[Array, " example"]:

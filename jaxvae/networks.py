@@ -27,9 +27,9 @@ class Dense(eqx.Module):
 
     def __init__(self, n_in: int, n_out: int, *, inputs_first: bool, key: Key[Array, ""]):
         bound = math.sqrt(6 / (n_in + n_out))
-        weight = jax.random.uniform(key, (n_out, n_in), minval=-bound, maxval=bound)
+        weight = jax.random.uniform(key, (n_out, n_in), jnp.float32, minval=-bound, maxval=bound)
         self.weight = weight.T if inputs_first else weight
-        self.bias, self.inputs_first = jnp.zeros(n_out), inputs_first
+        self.bias, self.inputs_first = jnp.zeros(n_out, jnp.float32), inputs_first
 
     @property
     def matrix(self) -> Float[Array, "output input"]:
@@ -79,8 +79,8 @@ class Convolution(eqx.Module):
         # Of a kernel's 16 pixels, 4 meet in one pixel of a doubled image, 16 in one of a halved image.
         bound = math.sqrt(6 / (SIZE**2 * inner + SIZE**2 // 4 * outer))
         shape = (SIZE, SIZE, inner, outer) if doubles else (outer, SIZE, SIZE, inner)
-        self.kernel = jax.random.uniform(key, shape, minval=-bound, maxval=bound)
-        self.bias = jnp.zeros(inner if doubles else outer)
+        self.kernel = jax.random.uniform(key, shape, jnp.float32, minval=-bound, maxval=bound)
+        self.bias = jnp.zeros(inner if doubles else outer, jnp.float32)
 
 
 class ConvEncoder(eqx.Module):

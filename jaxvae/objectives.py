@@ -79,7 +79,7 @@ def importance_weighted_bounds(
         total = total * jnp.exp(largest - new_largest) + jnp.exp(log_weight - new_largest)
         return new_largest, total, log_likelihoods + log_likelihood
 
-    zero = jnp.zeros(())
+    zero = jnp.zeros((), jnp.float32)
     largest, total, log_likelihoods = jax.lax.fori_loop(0, samples, draw, (zero - jnp.inf, zero, zero))
     count = jnp.asarray(samples, jnp.float32)
     terms = Terms(posterior.kl_to_standard_normal(), -log_likelihoods / count)

@@ -77,7 +77,12 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
 def update_average(average: PyTree, weights: PyTree, step: Float[Array, ""], decay: float) -> PyTree:
     """Exponential moving average of the weights after step t: ``a + (1 - d_t)(w - a)``.
 
-    ``d_t = min(decay, (1 + t) / (10 + t))``: early on it forgets the initial weights quickly.
+    ``d_t = min(decay, (1 + t) / (10 + t))``: early on it forgets the initial weights quickly. Arrays that are
+    no weights, such as whole numbers, are those of ``weights``.
     """
     rate = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda a, w: a + rate * (w - a), average, weights)
+
+    def one(a: Array, w: Array) -> Array:
+        return a + rate * (w - a) if jnp.issubdtype(w.dtype, jnp.inexact) else w
+
+    return jax.tree.map(one, average, weights)

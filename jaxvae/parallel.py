@@ -38,7 +38,11 @@ def choose_devices(count: int | None) -> list[Device]:
 
 def devices_for(train: Train) -> list[Device]:
     """The devices that are to train; raises UserError if there are fewer than asked for, or they cannot
-    share a batch evenly or in the order that ``train.reduction`` wants, with what would do."""
+    share a batch evenly or in the order that ``train.reduction`` wants, with what would do, or if JAX was
+    told to compile nothing."""
+    settings: Any = jax.config
+    if settings.jax_disable_jit:
+        raise UserError("JAX_DISABLE_JIT is set, but a run is made of compiled programs: unset it")
     devices, size = choose_devices(train.devices), train.batch_size
     count = len(devices)
     if size % count:

@@ -34,7 +34,7 @@ class Totals(eqx.Module):
 
 def zero_totals() -> Totals:
     """Nothing summed yet."""
-    return Totals(*(jnp.zeros(()) for _ in range(5)))
+    return Totals(*(jnp.zeros((), jnp.float32) for _ in range(5)))
 
 
 class TrainState(eqx.Module):
@@ -57,13 +57,20 @@ class TrainState(eqx.Module):
 @functools.partial(jax.jit, static_argnums=0)
 def initial_state(config: Config, pixel_mean: Float[Array, "height width channel"]) -> TrainState:
     """The state before the first step: a function of the configuration and the training images' mean."""
-    model = build_vae(config.model, pixel_mean, key=stream(config.seed, Stream.INITIAL_WEIGHTS))
+    return state_of(
+        config, build_vae(config.model, pixel_mean, key=stream(config.seed, Stream.INITIAL_WEIGHTS))
+    )
+
+
+def state_of(config: Config, model: VAE) -> TrainState:
+    """The state before the first step of a run that begins with this model."""
     keeps_average = config.optimizer.ema_decay is not None
+    weights = eqx.filter(model, eqx.is_inexact_array)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         model=model,
         average=jax.tree.map(jnp.copy, model) if keeps_average else None,
-        opt_state=build_optimizer(config.optimizer, config.train.steps).init(eqx.filter(model, eqx.is_array)),
+        opt_state=build_optimizer(config.optimizer, config.train.steps).init(weights),
         totals=zero_totals(),
     )
 

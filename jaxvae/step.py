@@ -93,7 +93,7 @@ def compute_copy(model: VAE, precision: str) -> VAE:
     if precision == "float32":
         return model
     networks = (model.encoder, model.decoder)
-    low = jax.tree.map(lambda w: w.astype(precision), networks)
+    low = jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, networks)
     return eqx.tree_at(lambda m: (m.encoder, m.decoder), model, low)
 
 
@@ -129,11 +129,11 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
 
     def train_step(state, indices, keys, pixels, shape):
         local = indices.shape[0]
-        positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local)
+        positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local, dtype=jnp.int32)
         with jax.named_scope("inputs"):
             x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
         beta = rate_weight(config.objective, state.step)
-        gradient = jax.value_and_grad(batch_loss, has_aux=True)
+        gradient = eqx.filter_value_and_grad(batch_loss, has_aux=True)
 
         def means(images, keys):
             (loss, terms), grads = gradient(state.model, images, keys, beta, config.train.precision)
@@ -205,7 +205,7 @@ def make_train_steps(
         chunk = images.reshape(*indices.shape, -1) if streamed else None
         rows = None if streamed else as_rows(images)
         fresh = first % config.train.log_every == 0
-        totals = jax.tree.map(lambda total: jnp.where(fresh, 0.0, total), state.totals)
+        totals = jax.tree.map(lambda total: jnp.where(fresh, jnp.float32(0), total), state.totals)
 
         def take(carry, row):
             before, failed = carry

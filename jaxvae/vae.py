@@ -1,16 +1,20 @@
 """What is the model?
 
 ``p(z) = N(0, I)``, ``p(x|z)`` from the decoder, ``q(z|x)`` from the encoder (Kingma and Welling 2013,
-arXiv 1312.6114). Every method acts on one image.
+arXiv 1312.6114). Every method acts on one image, and says what is wrong with anything else (``arguments``).
 """
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxvae import arguments
+from jaxvae.adopted import adopt
+from jaxvae.arguments import ArrayLike
 from jaxvae.config import Model
 from jaxvae.distributions import Bernoulli, Gaussian, bounded_log_scale, unbounded_log_scale
 from jaxvae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
@@ -18,6 +22,11 @@ from jaxvae.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 
 class BernoulliLikelihood(eqx.Module):
     """p(x|z): independent Bernoulli pixels; the decoder gives their logits."""
+
+    @property
+    def beyond(self) -> float:
+        """How far the pixels of an image of its own may lie outside of [0, 1]."""
+        return 0.0
 
     def __call__(self, logits: Float[Array, "height width channel"]) -> Bernoulli:
         return Bernoulli(logits)
@@ -39,33 +48,49 @@ class GaussianLikelihood(eqx.Module):
         raw = self.raw_log_sigma if self.learned else jax.lax.stop_gradient(self.raw_log_sigma)
         return bounded_log_scale(raw)
 
+    @property
+    def beyond(self) -> float:
+        """How far the pixels of an image of its own may lie outside of [0, 1]: its mean knows no bounds."""
+        return 0.5
+
     def __call__(self, mean: Float[Array, "height width channel"]) -> Gaussian:
         return Gaussian(mean, self.log_sigma)
 
 
 class VAE(eqx.Module):
-    """Encoder, decoder and likelihood. All its leaves are arrays."""
+    """Encoder, decoder and likelihood. All its leaves are arrays, also where those of its parts are not."""
 
-    encoder: MLPEncoder | ConvEncoder
-    decoder: MLPDecoder | ConvDecoder
+    encoder: Any = eqx.field(converter=adopt)
+    """An image to q(z|x): any module that gives a ``Gaussian`` of ``latent_dim`` dimensions."""
+    decoder: Any = eqx.field(converter=adopt)
+    """Latents to what the likelihood takes: any module that gives an array of the image's shape."""
     likelihood: BernoulliLikelihood | GaussianLikelihood
     latent_dim: int = eqx.field(static=True)
+    image_shape: tuple[int, int, int] = eqx.field(static=True)
 
-    def encode(self, x: Float[Array, "height width channel"]) -> Gaussian:
-        """The approximate posterior q(z|x)."""
-        return self.encoder(x)
+    def encode(self, x: ArrayLike) -> Gaussian:
+        """The approximate posterior q(z|x) of an image: floats in [0, 1], height x width x channel.
 
-    def decode(self, z: Float[Array, " latent"]) -> Bernoulli | Gaussian:
+        Raises TypeError or ValueError, when it is traced, if ``x`` is no such image. Its values are looked at
+        where they are known, so not in a compiled function; ``encoder`` itself takes any.
+        """
+        return self._posterior(x, "encode")
+
+    def decode(self, z: ArrayLike) -> Bernoulli | Gaussian:
         """The likelihood p(x|z) of an image given its latents."""
-        return self.likelihood(self.decoder(z))
+        return self.likelihood(self.decoder(arguments.latents(z, self.latent_dim, "decode")))
 
-    def sample(self, key: Key[Array, ""]) -> Float[Array, "height width channel"]:
-        """A new image: the mean of p(x|z) for a draw z ~ N(0, I)."""
-        return self.decode(jax.random.normal(key, (self.latent_dim,))).mean
+    def sample(self, key: Any) -> Float[Array, "height width channel"]:
+        """A new image: the mean of p(x|z) for a draw z ~ N(0, I). ``key`` is one of ``jax.random.key``."""
+        key = arguments.one_key(key, "sample")
+        return self.decode(jax.random.normal(key, (self.latent_dim,), jnp.float32)).mean
 
-    def reconstruct(self, x: Float[Array, "height width channel"]) -> Float[Array, "height width channel"]:
-        """The mean of p(x|z) at z = the mean of q(z|x)."""
-        return self.decode(self.encode(x).mean).mean
+    def reconstruct(self, x: ArrayLike) -> Float[Array, "height width channel"]:
+        """The mean of p(x|z) at z = the mean of q(z|x). Takes what ``encode`` does."""
+        return self.decode(self._posterior(x, "reconstruct").mean).mean
+
+    def _posterior(self, x: ArrayLike, method: str) -> Gaussian:
+        return self.encoder(arguments.image(x, self.image_shape, method, self.likelihood.beyond))
 
 
 def build_vae(config: Model, pixel_mean: Float[Array, "height width channel"], *, key: Key[Array, ""]) -> VAE:
@@ -91,4 +116,4 @@ def build_vae(config: Model, pixel_mean: Float[Array, "height width channel"], *
     else:
         encoder = MLPEncoder(shape, *sizes, key=key_encoder)
         decoder = MLPDecoder(shape, *mirrored, output_bias, key=key_decoder)
-    return VAE(encoder, decoder, likelihood, config.latent_dim)
+    return VAE(encoder, decoder, likelihood, config.latent_dim, shape)

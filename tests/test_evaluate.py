@@ -56,6 +56,42 @@ def test_every_image_counts_exactly_once_however_they_are_batched(make_vae):
             assert abs(ours[name] - value) <= 2e-5 * max(abs(value), 1), (name, batch_size, count)
 
 
+@pytest.mark.parametrize(
+    ("images", "batch_size", "devices", "streams", "scored"),
+    [
+        # As few rows as batch_size allows, filled up by less than one image a row and device.
+        (10_000, 500, 1, False, (1, 20, 500)),
+        (10_000, 500, 8, False, (1, 20, 504)),
+        (501, 500, 1, False, (1, 2, 251)),
+        (501, 500, 4, False, (1, 2, 252)),
+        (1, 500, 1, False, (1, 1, 1)),
+        (1, 500, 8, False, (1, 1, 8)),
+        (3, 2, 8, False, (1, 1, 8)),
+        # Streamed in pieces: the same rows.
+        (10_000, 500, 1, True, (2, 10, 500)),
+        (501, 500, 4, True, (1, 2, 252)),
+        (10_000, 100, 1, True, (2, 50, 100)),
+        (8_601, 100, 1, True, (2, 44, 99)),
+    ],
+)
+def test_little_is_scored_beside_the_images(monkeypatch, images, batch_size, devices, streams, scored):
+    monkeypatch.setattr("jaxvae.streaming.CHUNK_BYTES", 60 * 100 * 16)
+    config = Config(eval=Eval(batch_size=batch_size))
+    pixels = np.zeros((images, 4, 4, 1), np.uint8)
+    pieces = Evaluator(config, pixels, jax.devices()[:devices], streams)._pieces
+    assert (len(pieces), pieces[0].shape[1], devices * pieces[0].shape[2]) == scored
+    assert {piece.shape for piece in pieces} == {pieces[0].shape}
+    visited = np.concatenate([piece.swapaxes(0, 1).reshape(-1) for piece in pieces])
+    np.testing.assert_array_equal(visited[:images], np.arange(images))
+
+
+def test_one_test_image_is_scored_and_its_errors_are_unknown(make_vae):
+    ours = score(make_vae(latent_dim=3, hidden=(20,)), 500, images=IMAGES[:1])
+    assert ours["examples"] == 1
+    assert all(math.isnan(ours[f"{name}_stderr"]) for name in ("elbo", "nll", "gap"))
+    assert ours["active_units"] == 0
+
+
 def test_two_evaluations_agree_and_another_seed_does_not(make_vae):
     model = make_vae(latent_dim=3, hidden=(20,))
     assert score(model, 16) == score(model, 16)

@@ -10,7 +10,10 @@ LAYERS = (
     ("configuration", {"config", "errors", "validation"}),
     (
         "mathematics",
-        {"distributions", "noise", "preprocessing", "convolution", "networks", "vae", "objectives"},
+        {
+            *("adopted", "arguments", "distributions", "noise", "preprocessing"),
+            *("convolution", "networks", "vae", "objectives"),
+        },
     ),
     ("training", {"keys", "order", "optimizer", "state", "step", "parallel", "hosts", "call", "diagnosis"}),
     (

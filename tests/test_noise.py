@@ -38,7 +38,7 @@ def test_threefry_gives_the_known_answers(counter, key, words):
 
 def test_bits_are_the_blocks_of_the_counter_and_keys_do_not_share_them():
     keys = jax.random.split(jax.random.key(1), 5_000)
-    words = np.asarray(jax.vmap(lambda key: noise.bits(key, 7))(keys))
+    words = np.asarray(jax.vmap(lambda key: noise.bits(key, 7))(jax.random.clone(keys)))
     assert len(np.unique(words)) > words.size - 5  # of 2^32, 35,000 draws repeat 0.14 times
     ones = np.unpackbits(words.view(np.uint8), axis=-1).reshape(-1, 7 * 32)
     z = (ones.mean(0) - 0.5) * 2 * np.sqrt(len(keys))
@@ -67,3 +67,57 @@ def test_the_largest_and_smallest_draws_are_finite_and_opposite(monkeypatch):
     for words in ([0], [2**32 - 1]):
         monkeypatch.setattr(noise, "bits", lambda key, count, words=words: jnp.asarray(words, jnp.uint32))
         assert abs(abs(float(noise.normal(jax.random.key(0), (1,))[0])) - 5.2947) < 1e-3
+
+
+def for_many(function):
+    return lambda key: jax.vmap(function)(key[None])
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit, for_many, lambda f: jax.jit(for_many(f))])
+@pytest.mark.parametrize("first", [lambda key: noise.bits(key, 3), lambda key: noise.normal(key, (3,))])
+@pytest.mark.parametrize(
+    "second",
+    [
+        lambda key: noise.bits(key, 1),
+        lambda key: noise.normal(key, (2, 2)),
+        lambda key: jax.random.normal(key),
+        lambda key: jax.random.key_data(jax.random.split(key)),
+    ],
+)
+def test_a_key_that_draws_twice_is_noticed(wrap, first, second):
+    with pytest.raises(jax.errors.KeyReuseError):
+        wrap(lambda key: (first(key), second(key)))(jax.random.key(0))
+
+
+def test_keys_may_be_folded_before_and_after_a_draw():
+    """As ``jax.random.fold_in`` allows; what comes of it are keys of their own."""
+
+    @jax.jit
+    def draws(key):
+        folded = [noise.fold_in(key, jnp.uint32(number)) for number in (1, 2)]
+        return [noise.bits(one, 2) for one in (*folded, key, noise.fold_in(key, jnp.uint32(3)))]
+
+    assert len(np.unique(np.concatenate(draws(jax.random.key(0))))) == 8
+
+
+def test_marking_a_key_leaves_nothing_in_the_program():
+    text = jax.jit(lambda key: noise.bits(key, 4)).lower(jax.random.key(0)).compile().as_text()
+    assert "u32[0]" not in (text or "u32[0]")
+
+
+@pytest.mark.parametrize("impl", ["rbg", "unsafe_rbg"])
+def test_keys_of_another_generator_draw_as_well_and_each_its_own(impl):
+    keys = jax.random.split(jax.random.key(5, impl=impl), 4_000)
+    words = jax.vmap(lambda key: noise.bits(key, 3))(jax.random.clone(keys))
+    assert len(np.unique(words)) > 11_995
+    draws = np.asarray(jax.vmap(lambda key: noise.normal(key, (5,)))(jax.random.clone(keys)), np.float64)
+    assert float(stats.kstest(draws.ravel(), "norm").pvalue) > 1e-4
+    # A key's draw does not depend on which others there are, as that of ``rbg`` itself does.
+    np.testing.assert_array_equal(draws[7], noise.normal(jax.random.clone(keys)[7], (5,)))
+    # All four words count.
+    base = np.arange(4, dtype=np.uint32)
+    others = [base, *(base ^ (np.arange(4) == word).astype(np.uint32) for word in range(4))]
+    drawn = [noise.bits(jax.random.wrap_key_data(jnp.asarray(words), impl=impl), 1)[0] for words in others]
+    assert len({int(one) for one in drawn}) == 5
+    folded = [noise.fold_in(jax.random.clone(keys)[0], jnp.uint32(number)) for number in range(3)]
+    assert len({tuple(data(one)) for one in folded}) == 3

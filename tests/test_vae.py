@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +40,7 @@ def test_without_hidden_layers_encoder_and_decoder_are_affine(make_vae):
     model = make_vae(latent_dim=3, hidden=(), likelihood="gaussian")
     z = jax.random.normal(jax.random.key(0), (2, 3))
     x = jax.random.normal(jax.random.key(1), (2, 28, 28, 1))
-    for f, (a, b) in ((model.decoder, z), (lambda x: model.encode(x).mean, x)):
+    for f, (a, b) in ((model.decoder, z), (lambda x: model.encoder(x).mean, x)):
         np.testing.assert_allclose(f((a + b) / 2), (f(a) + f(b)) / 2, rtol=1e-4, atol=1e-5)
 
 
@@ -54,3 +55,36 @@ def test_an_untrained_model_scores_like_independent_pixels_at_the_training_mean(
     assert abs(independent - 205.9) < 0.1
     assert abs(scores["distortion"] - independent) < 2
     assert abs(scores["nll"] - independent) < 2
+
+
+def test_every_public_method_says_what_is_wrong_with_what_it_is_given(make_vae):
+    model = make_vae(latent_dim=3, hidden=(8,))
+    for method in (model.encode, model.reconstruct):
+        with pytest.raises(
+            TypeError, match=rf"{method.__name__} takes floats in \[0, 1\], not uint8: x / 255"
+        ):
+            method(np.zeros((28, 28, 1), np.uint8))
+        with pytest.raises(
+            ValueError, match=rf"{method.__name__} takes .* not \(28, 28\): x\[\.\.\., None\]"
+        ):
+            method(np.zeros((28, 28)))
+        with pytest.raises(ValueError, match=rf"{method.__name__} takes values in \[0, 1\]"):
+            method(np.full((28, 28, 1), 1.2))
+    with pytest.raises(ValueError, match=r"decode takes latents of shape \(3,\), not \(4,\)"):
+        model.decode(jnp.zeros(4))
+    with pytest.raises(TypeError, match="sample takes a key"):
+        model.sample(0)
+    with pytest.raises(ValueError, match="sample takes one key"):
+        model.sample(jax.random.split(jax.random.key(0)))
+
+
+def test_what_a_gaussian_model_draws_can_be_encoded(make_vae):
+    model = make_vae(latent_dim=3, hidden=(8,), likelihood="gaussian")
+    last = model.decoder.mlp.layers[-1]
+    replaced = (jnp.zeros_like(last.weight), jnp.full(784, 1.2))
+    bright = eqx.tree_at(
+        lambda m: (m.decoder.mlp.layers[-1].weight, m.decoder.mlp.layers[-1].bias), model, replaced
+    )
+    drawn = bright.sample(jax.random.key(0))
+    assert float(drawn.max()) > 1.1
+    assert bright.encode(drawn).mean.shape == (3,)
