@@ -1,17 +1,21 @@
 """Where do the images live during a run? On every device if they fit there; else they are streamed."""
 
 import contextlib
-import os
+import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from jaxvae import hosts
-from jaxvae.config import Config, Placement
+from jaxvae.call import steps_per_call
+from jaxvae.config import Config, Data, Placement
 from jaxvae.data import Dataset
+from jaxvae.errors import UserError
 from jaxvae.parallel import Device, local_devices
+from jaxvae.room import describe_bytes, host_memory, needs
 from jaxvae.streaming import TrainFeed, rows_at_most
 
 SHARE = 0.5
@@ -43,6 +47,14 @@ class Places(NamedTuple):
         with contextlib.closing(TrainFeed(config, dataset.train, devices, start, stop, steps)) as stream:
             yield stream
 
+    def check(self, data: Data) -> None:
+        """Raises UserError if ``data.workers`` was set and there is nothing for them to do."""
+        if not (self.train_streams or self.test_streams) and data.workers != Data().workers:
+            raise UserError(
+                f"--data.workers {data.workers} does nothing: the images are {self.describe()}, and nothing "
+                "is streamed. Add --data.placement stream, or leave it out"
+            )
+
     def describe(self) -> str:
         """In words, for the person who watches."""
         limit = f"{SHARE * self.memory / 1e9:.1f} GB would fit"
@@ -58,7 +70,7 @@ class Places(NamedTuple):
 def choose_places(placement: Placement, dataset: Dataset, devices: Sequence[Device]) -> Places:
     """As ``data.placement`` says, or by size: both sets resident, or one, or none. With several processes,
     as the first finds it."""
-    memory = _memory(local_devices(devices))
+    memory = device_memory(local_devices(devices))
     if placement != "auto":
         return Places(placement == "stream", placement == "stream", memory)
     room = SHARE * memory
@@ -69,20 +81,32 @@ def choose_places(placement: Placement, dataset: Dataset, devices: Sequence[Devi
     return Places(bool(train_streams), bool(test_streams), memory)
 
 
-def _memory(devices: Sequence[Device]) -> int:
+def device_memory(devices: Sequence[Device]) -> int:
     """Bytes of a device's memory; CPU devices share that of the machine, with a copy for each."""
     stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"]
-    return _host_memory() // len(devices)
+    return host_memory() // len(devices)
 
 
-def _host_memory() -> int:
-    """Bytes that this machine, or the container that this process is in, has in all."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            limits.append(int(Path(path).read_text()))
-        except (OSError, ValueError):
-            continue
-    return min(limits)
+def refuse_what_cannot_fit(
+    config: Config, image_shape: tuple[int, ...], state: PyTree, devices: Sequence[Device]
+) -> None:
+    """Raises UserError with all that takes more than a device's memory by itself: the bytes, and the fields
+    that make it so large. ``state`` are the shapes of a run's, for images of ``image_shape``."""
+    local = local_devices(devices)
+    memory, kind = device_memory(local), local[0].device_kind
+    found = [
+        f"{need.what} {describe_bytes(need.size)} at least: --"
+        + ", --".join(f"{name} {value}" for name, value in need.fields.items())
+        for need in needs(config, image_shape, state_bytes(state), len(devices), steps_per_call(config, 0))
+        if need.size > memory
+    ]
+    if found:
+        reasons = "\n".join(found)
+        raise UserError(f"a device ({kind}) has {describe_bytes(memory)} of memory, and {reasons}")
+
+
+def state_bytes(state: PyTree) -> int:
+    """Bytes of all arrays, or shapes, in a tree."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

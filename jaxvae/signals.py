@@ -80,6 +80,25 @@ class Signals:
         os.close(self._read)
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM end what is done by an exception, so that nothing half-written stays, and
+    leave with InterruptedRun."""
+
+    def stop(number: int, _) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        raise InterruptedRun(f"{signal.Signals(number).name}: stopped.", number) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class NoSignals(Signals):
     """Leaves signals alone: for a caller that is not the command line."""
 

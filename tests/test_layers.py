@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxvae"
 LAYERS = (
-    ("configuration", {"config", "errors", "validation"}),
+    ("configuration", {"config", "conversion", "errors", "paths", "validation"}),
     (
         "mathematics",
         {"distributions", "noise", "preprocessing", "convolution", "networks", "vae", "objectives"},
@@ -18,21 +18,23 @@ LAYERS = (
         {
             *("data", "source", "files", "idx", "tfds", "tfrecord", "decoding", "kept", "pixels"),
             *("streaming", "placement", "manifest", "checkpoint", "metrics", "images", "workdir"),
-            *("lock", "signals", "goodput", "cache", "compiler"),
+            *("lock", "signals", "goodput", "cache", "compiler", "room", "advice"),
         },
     ),
     (
         "the run",
         {
             *("evaluate", "report", "replay", "loop", "fit", "cli", "untrained", "trained", "__init__"),
-            *("look", "__main__"),
+            *("look", "__main__", "experiment"),
             *("profile", "timeline", "program"),
         },
     ),
 )
 KNOWS = {
     # What a layer may import from outside the project.
-    "configuration": {"dataclasses", "math", "typing"},
+    "configuration": {
+        *("collections", "dataclasses", "difflib", "math", "numbers", "os", "pathlib", "types", "typing"),
+    },
     "mathematics": {"equinox", "jax", "jaxtyping", "numpy", "itertools", "math", "typing", "collections"},
     "training": {
         *("equinox", "jax", "jaxtyping", "optax", "numpy"),
