@@ -79,7 +79,7 @@ def _misspelt(error: BaseException) -> str | None:
     if found is not None and isinstance(error, TypeError):
         section, field = getattr(fields, found[1], None), found[2]
         if isinstance(section, type) and hasattr(section, "__dataclass_fields__"):
-            return f"{field} {unknown_field(found[1], field, list(section.__dataclass_fields__))}"
+            return f"{field} {unknown_field(found[1].lower(), field, list(section.__dataclass_fields__))}"
     if type(error).__name__ == "FrozenInstanceError":
         return f"{error}: a configuration cannot be changed; give its fields when it is made"
     return None

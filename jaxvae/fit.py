@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import math
 import platform
-import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from jaxtyping import PyTree
 
 from jaxvae import hosts
 from jaxvae.advice import warnings
+from jaxvae.breakdown import explained
 from jaxvae.cache import Cache
 from jaxvae.call import TrainCall, steps_per_call
 from jaxvae.checkpoint import Checkpoints, Restored
@@ -62,12 +62,12 @@ def fit(
     dataset = load(config.data)
     shapes = state_shapes(config, dataset.train.shape[1:])
     refuse_what_cannot_fit(config, dataset.train.shape[1:], shapes, devices)
-    with _several_processes():
+    with explained():
         dataset = _same_everywhere(dataset)
         places = choose_places(config.data.placement, dataset, devices)
     places.check(config.data)
     folder, watcher = Workdir(path), Watcher(silent=not hosts.is_first())
-    with contextlib.ExitStack() as stack, _several_processes():
+    with contextlib.ExitStack() as stack, explained():
         stack.callback(watcher.close)
         begun = hosts.first_does(lambda: _begin(stack, config, folder, dataset, shapes, watcher, started))
         begun = begun or _Begun({}, None, Outlet(None, None, Goodput(None, started)))
@@ -186,33 +186,6 @@ def _begin(
     except OSError as error:
         raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
     return _Begun(changed, restored, Outlet(checkpoints, metrics, goodput, record))
-
-
-@contextlib.contextmanager
-def _several_processes():
-    """Says what it means when a computation breaks off because another process did, or for want of memory."""
-    try:
-        yield
-    except MemoryError as error:
-        raise _out_of_memory(str(error)) from error
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            raise _out_of_memory((str(error).splitlines() or [""])[0][:200]) from error
-        lost = re.search("gloo|nccl|connection|peer|unavailable|coordination|heartbeat", str(error).lower())
-        if hosts.count() == 1 or not lost:
-            raise
-        first = (str(error).splitlines() or [""])[0][:200]
-        raise RunError(
-            f"another process of this run has stopped ({first}). Start all of them again: they continue from "
-            "the newest checkpoint."
-        ) from error
-
-
-def _out_of_memory(reason: str) -> RunError:
-    return RunError(
-        f"there is not enough memory ({reason}). A smaller --train.batch_size, --eval.batch_size, "
-        "--model.hidden or --data.image_size takes less; more --train.devices share a batch."
-    )
 
 
 def _finish(

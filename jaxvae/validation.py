@@ -157,7 +157,7 @@ def _without_unused(check: _Check, problems: list[Problem]) -> Config:
             continue
         inherited = origin.old or (origin.below is not None and use.holds(origin.below))
         if field in origin.flags or (value != default and not inherited):
-            kinds = " and ".join(f"{origin.name(of)} {check.show(of)}" for of in use.of)
+            kinds = " and ".join(f"--{of} {check.values[of]}" for of in use.of)
             says = f"{check.show(field)} does nothing with {kinds}: choose {use.choose}, or leave it out"
             problems.append(Problem(field, says))
         elif value != default:

@@ -12,7 +12,21 @@ LAYERS = (
         "mathematics",
         {"distributions", "noise", "preprocessing", "convolution", "networks", "vae", "objectives"},
     ),
-    ("training", {"keys", "order", "optimizer", "state", "step", "parallel", "hosts", "call", "diagnosis"}),
+    (
+        "training",
+        {
+            "keys",
+            "order",
+            "optimizer",
+            "state",
+            "step",
+            "parallel",
+            "hosts",
+            "call",
+            "diagnosis",
+            "breakdown",
+        },
+    ),
     (
         "the world",
         {
@@ -38,7 +52,7 @@ KNOWS = {
     "mathematics": {"equinox", "jax", "jaxtyping", "numpy", "itertools", "math", "typing", "collections"},
     "training": {
         *("equinox", "jax", "jaxtyping", "optax", "numpy"),
-        *("collections", "enum", "functools", "math", "time", "typing"),
+        *("collections", "contextlib", "enum", "functools", "math", "time", "typing"),
     },
 }
 
