@@ -32,8 +32,9 @@ def explained() -> Iterator[None]:
 
 def _out_of_memory(error: Exception) -> RunError:
     return RunError(
-        f"there is not enough memory ({_first_line(error)}). A smaller --train.batch_size, "
-        "--eval.batch_size, --model.hidden or --data.image_size takes less; more --train.devices share a batch."
+        f"there is not enough memory ({_first_line(error)}). Less is taken by a smaller "
+        "--train.batch_size, --eval.batch_size, --model.hidden or --data.image_size; more --train.devices "
+        "share a batch."
     )
 
 

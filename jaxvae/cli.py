@@ -89,8 +89,18 @@ def main_data(arguments: list[str] | None = None) -> int:
         usage = "usage: python -m jaxvae data NAME [--data.FIELD VALUE ...] [--picture PNG]"
         print(usage, file=sys.stdout if wants_help else sys.stderr)
         return 0 if wants_help else 2
-    named = not arguments[1].startswith("-")
-    name, flags = (arguments[1], arguments[2:]) if named else (Data().name, arguments[1:])
+    try:
+        with interruptible():
+            _look(arguments[1:])
+    except ReportedError as error:
+        print(f"error: {error}" if error.exit_code < 128 else error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _look(arguments: list[str]) -> None:
+    named = not arguments[0].startswith("-")
+    name, flags = (arguments[0], arguments[1:]) if named else (Data().name, arguments)
     found = tyro.cli(
         Look,
         args=flags,
@@ -99,21 +109,15 @@ def main_data(arguments: list[str] | None = None) -> int:
         use_underscores=True,
         config=(tyro.conf.FlagConversionOff,),
     )
-    try:
-        with interruptible():
-            # Whatever model may follow, these are for one that takes any pixels.
-            config = Config(data=found.data, model=Model(likelihood="gaussian"))
-            data = validate(config, Origin(flags=typed_fields(flags))).data
-            stem = re.sub(r"[^\w.-]+", "-", data.name).strip("-.")
-            picture = f"data-{stem}.png" if found.picture is None else found.picture
-            refuse_image_size(data)
-            from jaxvae.look import look
+    # Whatever model may follow, these are for one that takes any pixels.
+    config = Config(data=found.data, model=Model(likelihood="gaussian"))
+    data = validate(config, Origin(flags=typed_fields(flags))).data
+    stem = re.sub(r"[^\w.-]+", "-", data.name).strip("-.")
+    picture = meant_path(f"data-{stem}.png" if found.picture is None else found.picture, "--picture")
+    refuse_image_size(data)
+    from jaxvae.look import look
 
-            print(look(data, meant_path(picture, "--picture")))
-    except ReportedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    print(look(data, picture))
 
 
 def _run(command: Command, signals: Signals, started: float) -> None:
