@@ -23,7 +23,7 @@ def load(config: Data) -> Dataset:
 
 def begin_loading(config: Data) -> None:
     """Loads in the background what ``load`` will be asked for, once, if that takes no more than a moment."""
-    if config.name != BUNDLED or _changes(config):
+    if config.name != BUNDLED:
         return
     thread = ThreadPoolExecutor(1, "data")
     _begun[config] = thread.submit(_load, config)
@@ -35,7 +35,7 @@ BUNDLED = "mnist"
 
 
 def _load(config: Data) -> Dataset:
-    changes = _changes(config)
+    changes = config.image_size is not None or config.color != "keep"
     if config.name == BUNDLED and not changes:
         return _mnist()
     # What is bundled needs none of these.
@@ -62,11 +62,6 @@ def _load(config: Data) -> Dataset:
                 )
             return Dataset(train.ready, test.ready, source.title)
     return kept(source, config)
-
-
-def _changes(config: Data) -> bool:
-    """Whether images are not taken as they are."""
-    return config.image_size is not None or config.color != "keep"
 
 
 def pixel_mean(

@@ -42,7 +42,7 @@ from jaxvae.workdir import Workdir
 
 def fit(
     config: Config,
-    path: Path,
+    path: str | Path,
     signals: Signals | None = None,
     started: float | None = None,
     cache: Cache | None = None,

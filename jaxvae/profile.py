@@ -40,7 +40,7 @@ class Operation(NamedTuple):
     times: float
 
 
-def profile(config: Config, path: Path) -> str:
+def profile(config: Config, path: str | Path) -> str:
     """Watches some steps of the run in the folder ``path``; returns the most expensive operations as text.
 
     Starts from the newest good checkpoint, or from the initial state if there is none. Writes the trace to

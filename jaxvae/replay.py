@@ -33,7 +33,7 @@ class NonFiniteError(RunError):
         self.step = step
 
 
-def replay(config: Config, path: Path, step: int) -> str:
+def replay(config: Config, path: str | Path, step: int) -> str:
     """What happens at ``step`` of the run in the folder ``path``; changes nothing there.
 
     Starts from the newest good checkpoint before it, or from the initial state. Raises UserError if the
