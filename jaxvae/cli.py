@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -198,7 +199,7 @@ def parse(configs: Path, arguments: list[str]) -> Command:
     return dataclasses.replace(command, experiment=validate(command.experiment, origin))
 
 
-def typed_fields(arguments: list[str]) -> frozenset[str]:
+def typed_fields(arguments: Sequence[str]) -> frozenset[str]:
     """The configuration's fields that have a flag among the arguments, by their dotted names."""
     typed = {each[2:].partition("=")[0].replace("-", "_") for each in arguments if each.startswith("--")}
     return frozenset(typed & flat(to_dict(Config())).keys())

@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from jaxvae.errors import UserError
 
 
-def meant_path(given: str | os.PathLike, what: str) -> Path:
+def meant_path(given: Any, what: str) -> Path:
     """The path with ``~`` and ``~user`` as the folders that they stand for.
 
     ``what`` is the flag or the argument that it was given for. Raises UserError if it is empty, no path, or

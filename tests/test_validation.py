@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from jaxvae.config import (
@@ -180,12 +181,12 @@ def test_every_call_from_python_checks_first_and_writes_nothing(tmp_path):
 
 
 def test_a_list_is_as_good_as_a_tuple(tmp_path, small_config):
-    small_config = dataclasses.replace(small_config, train=dataclasses.replace(small_config.train, steps=4))
+    np.savez(tmp_path / "a.npz", train=np.zeros((9, 4, 4), np.uint8), test=np.zeros((9, 4, 4), np.uint8))
+    train, data = dataclasses.replace(small_config.train, steps=4), Data(name=str(tmp_path / "a.npz"))
+    small_config = dataclasses.replace(small_config, train=train, data=data)
     model = dataclasses.replace(small_config.model, hidden=[16], latent_dim=3.0)  # type: ignore
-    listed = fit(dataclasses.replace(small_config, model=model), str(tmp_path / "list"))
-    assert listed["test"] == fit(small_config, tmp_path / "tuple")["test"]
-    first, second = ((tmp_path / name / "config.json").read_text() for name in ("list", "tuple"))
-    assert first == second
+    fit(dataclasses.replace(small_config, model=model), str(tmp_path / "run"))
+    assert json.loads((tmp_path / "run" / "config.json").read_text()) == to_dict(small_config)
 
 
 @pytest.mark.parametrize(
