@@ -12,7 +12,7 @@ NEARLY = 16
 """Levels within this distance of 0 or 255 count as black or white."""
 MOSTLY = 0.75
 """From this share of black and white pixels on, binarised images look like the originals."""
-SAMPLED = 2**20
+SAMPLED = 2**18
 """Pixels that a run looks at before it starts."""
 NEARLY_SO = "of the pixels are nearly black or white"
 GAUSSIAN = (
@@ -33,10 +33,13 @@ def histogram(images: UInt8[np.ndarray, "example height width channel"]) -> Int[
 
 def sample(
     images: UInt8[np.ndarray, "example height width channel"],
-) -> UInt8[np.ndarray, "some height width channel"]:
-    """Evenly spaced ones of the images, with ``SAMPLED`` pixels together, at least one."""
-    count = min(len(images), max(1, SAMPLED // math.prod(images.shape[1:])))
-    return gather(images, np.linspace(0, len(images) - 1, count).astype(np.int64))
+) -> UInt8[np.ndarray, "some row column channel"]:
+    """Evenly spaced ones of the images, at least one, and of large ones evenly spaced pixels: about
+    ``SAMPLED`` together."""
+    size = math.prod(images.shape[1:])
+    count = min(len(images), max(1, SAMPLED // size))
+    every = math.ceil(math.sqrt(size / SAMPLED))
+    return gather(images, np.linspace(0, len(images) - 1, count).astype(np.int64))[:, ::every, ::every]
 
 
 def extreme_share(levels: Int[np.ndarray, "256"]) -> float:

@@ -61,7 +61,7 @@ def fit(
     _refuse_before_loading(config, devices)
     dataset = load(config.data)
     shapes = state_shapes(config, dataset.train.shape[1:])
-    refuse_what_cannot_fit(config, dataset.train.shape[1:], shapes, devices)
+    refuse_what_cannot_fit(config, len(dataset.test), dataset.train.shape[1:], shapes, devices)
     with explained():
         dataset = _same_everywhere(dataset)
         places = choose_places(config.data.placement, dataset, devices)
@@ -106,7 +106,7 @@ def _refuse_before_loading(config: Config, devices: list[Device]) -> None:
     size = config.data.image_size or 1
     if config.data.name != BUNDLED or size > 1:
         shape = (size, size, 1)
-        refuse_what_cannot_fit(config, shape, state_shapes(config, shape), devices)
+        refuse_what_cannot_fit(config, 1, shape, state_shapes(config, shape), devices)
 
 
 def _same_everywhere(dataset: Dataset) -> Dataset:

@@ -90,16 +90,17 @@ def device_memory(devices: Sequence[Device]) -> int:
 
 
 def refuse_what_cannot_fit(
-    config: Config, image_shape: tuple[int, ...], state: PyTree, devices: Sequence[Device]
+    config: Config, tests: int, image_shape: tuple[int, ...], state: PyTree, devices: Sequence[Device]
 ) -> None:
     """Raises UserError with all that takes more than a device's memory by itself: the bytes, and the fields
-    that make it so large. ``state`` are the shapes of a run's, for images of ``image_shape``."""
+    that make it so large. ``state`` are the shapes of a run's, for images of ``image_shape``, of which
+    ``tests`` are for testing."""
     local = local_devices(devices)
-    memory, kind = device_memory(local), local[0].device_kind
+    memory, kind, size = device_memory(local), local[0].device_kind, state_bytes(state)
     found = [
         f"{need.what} {describe_bytes(need.size)} at least: --"
         + ", --".join(f"{name} {value}" for name, value in need.fields.items())
-        for need in needs(config, image_shape, state_bytes(state), len(devices), steps_per_call(config, 0))
+        for need in needs(config, tests, image_shape, size, len(devices), steps_per_call(config, 0))
         if need.size > memory
     ]
     if found:

@@ -54,10 +54,13 @@ class Need(NamedTuple):
     """The fields that decide it, with their values."""
 
 
-def needs(config: Config, image_shape: tuple[int, ...], state: int, devices: int, steps: int) -> list[Need]:
-    """The least that each device must hold of a run whose state takes ``state`` bytes, and whose calls take
-    ``steps`` steps."""
-    batch, scored, grid = config.train.batch_size, config.eval.batch_size, config.eval.grid
+def needs(
+    config: Config, tests: int, image_shape: tuple[int, ...], state: int, devices: int, steps: int
+) -> list[Need]:
+    """The least that each device must hold of a run with ``tests`` test images, whose state takes ``state``
+    bytes, and whose calls take ``steps`` steps."""
+    batch, grid = config.train.batch_size, config.eval.grid
+    scored = min(config.eval.batch_size, tests)
     image = math.prod(image_shape) * FLOAT
     widths = ["model.latent_dim", "model.hidden", *["model.channels"] * (config.model.architecture == "conv")]
     each = [
