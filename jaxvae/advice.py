@@ -83,6 +83,8 @@ def _about_length(config: Config) -> list[str]:
 def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
     data, model, extreme = config.data, config.model, extreme_share(levels)
     used, binarizes = np.flatnonzero(levels), data.binarization != "none"
+    if len(used) == 1:
+        return [f"all pixels are {used[0]}: there is nothing to learn"]
     if used[-1] <= 1:
         return [
             f"no pixel is above {used[-1]}, where white is 255: if 1 is meant to be white, multiply the "

@@ -43,9 +43,9 @@ def load_experiment(path: Path) -> Config:
     """
     try:
         found = runpy.run_path(str(path))
-    except ReportedError:
+    except (ReportedError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise UserError(_explain(path, error)) from error
     config = found.get("config")
     if not isinstance(config, Config):

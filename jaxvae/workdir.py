@@ -93,8 +93,8 @@ class Workdir:
             )
         if fields:
             raise UserError(
-                f"the run in {self.path} has no checkpoint yet that could tell whether the images of "
-                f"{config.data.name} are its own: repeat its values{fields}"
+                f"the run in {self.path} has no checkpoint yet that knows its images, and those of "
+                f"{config.data.name} may be others: repeat its values{fields}"
             )
 
     def take(self) -> Lock:

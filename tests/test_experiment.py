@@ -38,6 +38,7 @@ IMPORT = "from jaxvae.config import *\n"
             ", line 1: ModuleNotFoundError: No module named 'nothing_of_this_name'",
         ),
         ("raise SystemExit(0)", ", line 1: SystemExit: 0\n    raise SystemExit(0)"),
+        ("class Own(BaseException): pass\nraise Own", ", line 2: Own\n    raise Own"),
         ("def f():\n    f()\nf()", ", line 2: RecursionError: maximum recursion depth"),
         (IMPORT + "config = Config()\nconfig.train.steps = 4", ", line 3: cannot assign to field 'steps': a"),
         ("import json\njson.loads('{')", ", line 2: JSONDecodeError: "),
