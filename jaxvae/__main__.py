@@ -2,7 +2,9 @@
 
 import sys
 
-from jaxvae.cli import main_data
-
 if __name__ == "__main__":
+    try:
+        from jaxvae.cli import main_data
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(main_data())

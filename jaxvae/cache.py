@@ -67,16 +67,17 @@ _OURS = re.compile(r"[0-9a-f]{64}(-\w+\.partial)?")
 def users_folder() -> Path | None:
     """The folder that JAXVAE_CACHE_DIR names, or ``jaxvae`` where the user's caches are.
 
-    None if JAXVAE_CACHE_DIR is set to nothing, or if there is no home.
+    ``~`` stands for the home. None if JAXVAE_CACHE_DIR is set to nothing, or if there is no home.
     """
     given = os.environ.get("JAXVAE_CACHE_DIR")
-    if given is not None:
-        return Path(given) if given else None
+    if given == "":
+        return None
     try:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        if given is not None:
+            return Path(given).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jaxvae"
     except RuntimeError:
         return None
-    return Path(home) / "jaxvae"
 
 
 def users_cache() -> Cache | None:

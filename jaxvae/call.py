@@ -71,7 +71,8 @@ def steps_per_call(config: Config, start: int, at_most: int | None = None) -> in
 
 def largest_divisor(number: int, at_most: int) -> int:
     """The largest divisor of ``number`` that is no more than ``at_most``."""
-    return max(n for n in range(1, min(number, at_most) + 1) if number % n == 0)
+    small = (n for n in range(1, math.isqrt(number) + 1) if number % n == 0)
+    return max(n for pair in small for n in (pair, number // pair) if n <= at_most)
 
 
 class TrainCall:

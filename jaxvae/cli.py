@@ -3,26 +3,27 @@
 import argparse
 import contextlib
 import dataclasses
-import difflib
 import gc
 import os
 import re
-import runpy
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from jaxvae import system
-from jaxvae.config import Config, Data, Model
+from jaxvae.config import Config, Data, Model, flat, to_dict
 from jaxvae.console import open_console
 from jaxvae.errors import ReportedError, UserError
-from jaxvae.signals import Signals
-from jaxvae.validation import validate
+from jaxvae.experiment import experiment_file, known_experiments, load_experiment
+from jaxvae.paths import meant_path
+from jaxvae.room import refuse_image_size
+from jaxvae.signals import Signals, interruptible
+from jaxvae.validation import Origin, validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Command:
     config: str
     """The experiment: the name of a file in configs/, or a path to one."""
     experiment: Annotated[Config, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
-    workdir: Path | None = None
+    workdir: Annotated[str | None, tyro.conf.arg(metavar="{None}|PATH")] = None
     """The run's folder; None: runs/NAME of the experiment."""
     replay: int | None = None
     """Train nothing: go back to this step of the run in --workdir, exactly, and say what happens there."""
@@ -82,7 +83,7 @@ class Look:
     """Show a set of images before anything is trained on it: python -m jaxvae data NAME."""
 
     data: Data
-    picture: Path | None = None
+    picture: Annotated[str | None, tyro.conf.arg(metavar="{None}|PATH")] = None
     """Where to write a contact sheet; None: data-NAME.png."""
 
 
@@ -93,10 +94,21 @@ def main_data(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     wants_help = bool({"-h", "--help"} & set(arguments))
     if arguments[:1] != ["data"] or (len(arguments) < 2 and not wants_help):
-        print("usage: python -m jaxvae data NAME [--data.FIELD VALUE ...] [--picture PNG]", file=sys.stderr)
+        usage = "usage: python -m jaxvae data NAME [--data.FIELD VALUE ...] [--picture PNG]"
+        print(usage, file=sys.stdout if wants_help else sys.stderr)
         return 0 if wants_help else 2
-    named = not arguments[1].startswith("-")
-    name, flags = (arguments[1], arguments[2:]) if named else (Data().name, arguments[1:])
+    try:
+        with interruptible():
+            _look(arguments[1:])
+    except ReportedError as error:
+        print(f"error: {error}" if error.exit_code < 128 else error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _look(arguments: list[str]) -> None:
+    named = not arguments[0].startswith("-")
+    name, flags = (arguments[0], arguments[1:]) if named else (Data().name, arguments)
     found = tyro.cli(
         Look,
         args=flags,
@@ -105,34 +117,34 @@ def main_data(arguments: list[str] | None = None) -> int:
         use_underscores=True,
         config=(tyro.conf.FlagConversionOff,),
     )
-    try:
-        system.check()
-        # Whatever model may follow, these are for one that takes any pixels.
-        validate(Config(data=found.data, model=Model(likelihood="gaussian")))
-        from jaxvae.look import look
+    system.check()
+    # Whatever model may follow, these are for one that takes any pixels.
+    config = Config(data=found.data, model=Model(likelihood="gaussian"))
+    data = validate(config, Origin(flags=typed_fields(flags))).data
+    stem = re.sub(r"[^\w.-]+", "-", data.name).strip("-.")
+    picture = meant_path(f"data-{stem}.png" if found.picture is None else found.picture, "--picture")
+    refuse_image_size(data)
+    from jaxvae.look import look
 
-        stem = re.sub(r"[^\w.-]+", "-", found.data.name).strip("-.")
-        print(look(found.data, found.picture or Path(f"data-{stem}.png")))
-    except ReportedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    print(look(data, picture))
 
 
 def _run(command: Command, signals: Signals, started: float) -> None:
-    path = command.workdir or Path("runs") / Path(command.config).stem
+    config, path = command.experiment, Path("runs") / Path(command.config).stem
+    if command.workdir is not None:
+        path = meant_path(command.workdir, "--workdir")
     if command.replay is not None and command.profile:
         raise UserError("--replay and --profile are two commands: give one of them")
     from jaxvae.workdir import Workdir
 
     # JAX takes seconds to import: a mistake in the command is answered before, and the images are read
     # meanwhile.
-    validate(command.experiment)
-    Workdir(path).check(command.experiment)
+    refuse_image_size(config.data, config.train.batch_size)
+    Workdir(path).check(config)
     with _nothing_collected():
         from jaxvae.data import begin_loading
 
-        begin_loading(command.experiment.data)
+        begin_loading(config.data)
         from jaxvae import hosts
 
         several = (command.coordinator_address, command.num_processes, command.process_id)
@@ -144,13 +156,13 @@ def _run(command: Command, signals: Signals, started: float) -> None:
         from jaxvae.fit import fit
         from jaxvae.replay import replay
     if command.replay is not None:
-        print(replay(command.experiment, path, command.replay))
+        print(replay(config, path, command.replay))
     elif command.profile:
         from jaxvae.profile import profile
 
-        print(profile(command.experiment, path))
+        print(profile(config, path))
     else:
-        fit(command.experiment, path, signals, started, users_cache())
+        fit(config, path, signals, started, users_cache())
 
 
 @contextlib.contextmanager
@@ -167,23 +179,23 @@ def _nothing_collected() -> Iterator[None]:
 def _leave(code: int) -> None:
     """With several processes, ends this one without waiting for those that it may have lost."""
     hosts = sys.modules.get("jaxvae.hosts")
-    if hosts is not None and hosts.count() > 1:
+    if hosts is not None and hosts.is_joined():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
 def parse(configs: Path, arguments: list[str]) -> Command:
-    """The command with the experiment's own defaults under the flags.
+    """The command, with the experiment's own values under the flags, checked.
 
-    Raises UserError for an unknown experiment, and SystemExit(2), after printing what was wrong, for
-    a flag or value that does not parse.
+    Raises UserError for an unknown experiment, or one that cannot work, and SystemExit(2), after printing
+    what was wrong, for a flag or value that does not parse.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")
-    name = first.parse_known_args(arguments)[0].config
+    name, file = first.parse_known_args(arguments)[0].config, None
     if name is None:
-        known = ", ".join(_experiments(configs))
+        known = ", ".join(known_experiments(configs))
         if {"-h", "--help"} & set(arguments):
             print("--config NAME --help shows an experiment's own defaults. "
                   f"Experiments: {known}. Without one, these are the defaults:\n")  # fmt: skip
@@ -191,29 +203,20 @@ def parse(configs: Path, arguments: list[str]) -> Command:
         else:
             raise UserError(f"which experiment? --config NAME, with NAME one of: {known}")
     else:
-        experiment = load_experiment(configs, name)
-    return tyro.cli(
+        file = experiment_file(configs, name)
+        experiment = load_experiment(file)
+    command = tyro.cli(
         Command,
         args=arguments,
         default=Command(name, experiment),
         prog="train.py",
         use_underscores=True,
     )
+    origin = Origin(None if file is None else str(file), typed_fields(arguments), experiment)
+    return dataclasses.replace(command, experiment=validate(command.experiment, origin))
 
 
-def load_experiment(configs: Path, name: str) -> Config:
-    """The ``config`` in ``configs/NAME.py``, or in the file that ``name`` is a path of."""
-    path = Path(name) if name.endswith(".py") else configs / f"{name}.py"
-    if not path.is_file():
-        known = _experiments(configs)
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise UserError(f"--config {name}: there is no {path}; {hint}Experiments: {', '.join(known)}")
-    config = runpy.run_path(str(path)).get("config")
-    if not isinstance(config, Config):
-        raise UserError(f"--config {name}: {path} must define config = Config(...)")
-    return config
-
-
-def _experiments(configs: Path) -> list[str]:
-    return sorted(path.stem for path in configs.glob("*.py"))
+def typed_fields(arguments: Sequence[str]) -> frozenset[str]:
+    """The configuration's fields that have a flag among the arguments, by their dotted names."""
+    typed = {each[2:].partition("=")[0].replace("-", "_") for each in arguments if each.startswith("--")}
+    return frozenset(typed & flat(to_dict(Config())).keys())

@@ -5,7 +5,8 @@ field is its ``--help``.
 """
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 Binarization = Literal["none", "threshold", "static", "dynamic"]
 Activation = Literal["relu", "gelu", "silu", "tanh"]
@@ -177,58 +178,104 @@ class Config:
 FIXED_PARTS = 8
 """Into how many equal parts ``train.reduction`` fixed cuts every batch; the number of devices divides it."""
 
-MAY_CHANGE = frozenset(
+WHICH_PIXELS = frozenset(
     {
+        "data.name",
         "data.dir",
-        "data.placement",
-        "data.workers",
-        "train.steps",
-        "train.steps_per_call",
-        "train.log_every",
-        "train.eval_every",
-        "train.checkpoint_every",
-        "train.checkpoints_kept",
-        "train.devices",
-        "train.non_finite",
-        "train.write_errors",
-        "eval.importance_samples",
-        "eval.interim_importance_samples",
-        "eval.batch_size",
-        "eval.grid",
+        "data.image_size",
+        "data.resize",
+        "data.color",
+        "data.test_fraction",
+        "data.background",
+        "data.sixteen_bit",
+        "data.unreadable",
     }
 )
+"""Fields that only decide which pixels there are, by a path for example."""
+
+MAY_CHANGE = WHICH_PIXELS | {
+    "data.placement",
+    "data.workers",
+    "train.steps",
+    "train.steps_per_call",
+    "train.log_every",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.checkpoints_kept",
+    "train.devices",
+    "train.non_finite",
+    "train.write_errors",
+    "eval.importance_samples",
+    "eval.interim_importance_samples",
+    "eval.batch_size",
+    "eval.grid",
+}
 """Fields that may differ when a run continues: none changes what a given finite step computes, apart
-from ``train.steps`` through the learning-rate schedule, which the run then says."""
+from ``train.steps`` through the learning-rate schedule, which the run then says. Those of ``WHICH_PIXELS``
+would, but a checkpoint knows the SHA-256 of all pixels, and those must be the same."""
 
 
-def to_dict(config: Config) -> dict[str, Any]:
-    """The configuration as JSON-ready nested dictionaries."""
-    nested = dataclasses.asdict(config)
-    for name in WIDTHS:
-        nested["model"][name] = list(nested["model"][name])
+class Use(NamedTuple):
+    """When a field has an effect."""
+
+    holds: Callable[[Config], bool]
+    of: tuple[str, ...]
+    """The fields that decide it."""
+    choose: str
+    """What to type for it to have one."""
+
+
+USES = {
+    "data.resize": Use(lambda c: c.data.image_size is not None, ("data.image_size",), "--data.image_size N"),
+    "data.workers": Use(
+        lambda c: c.data.placement != "resident", ("data.placement",), "--data.placement stream"
+    ),
+    "model.channels": Use(
+        lambda c: c.model.architecture == "conv", ("model.architecture",), "--model.architecture conv"
+    ),
+    "model.activation": Use(
+        lambda c: bool(c.model.hidden) or c.model.architecture == "conv",
+        ("model.hidden", "model.architecture"),
+        "--model.hidden WIDTH, or --model.architecture conv",
+    ),
+    "model.sigma": Use(
+        lambda c: c.model.likelihood == "gaussian", ("model.likelihood",), "--model.likelihood gaussian"
+    ),
+    "model.learn_sigma": Use(
+        lambda c: c.model.likelihood == "gaussian", ("model.likelihood",), "--model.likelihood gaussian"
+    ),
+    "objective.beta_warmup_steps": Use(
+        lambda c: c.objective.beta > 0, ("objective.beta",), "--objective.beta above 0"
+    ),
+}
+"""Fields that do nothing unless others have certain values; all the rest are always used, as far as the
+configuration alone can tell."""
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The configuration, or a section of it, as JSON-ready nested dictionaries."""
+    nested = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            value = to_dict(value)
+        nested[field.name] = list(value) if isinstance(value, tuple) else value
     return nested
 
 
-def from_dict(nested: dict[str, Any]) -> Config:
-    """Inverse of ``to_dict``; fields that are absent take their defaults, unknown ones raise TypeError."""
-    sections = dict(nested)
-    for field in dataclasses.fields(Config):
-        if dataclasses.is_dataclass(field.default) and field.name in sections:
-            section = dict(sections[field.name])
-            if field.name == "model":
-                section |= {name: tuple(section[name]) for name in WIDTHS if name in section}
-            sections[field.name] = type(field.default)(**section)
-    return Config(**sections)
+def with_field(config: Config, name: str, value: Any) -> Config:
+    """The configuration with another value of one field, by its dotted name."""
+    section, _, field = name.rpartition(".")
+    if not section:
+        return dataclasses.replace(config, **{field: value})
+    changed = dataclasses.replace(getattr(config, section), **{field: value})
+    return dataclasses.replace(config, **{section: changed})
 
 
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """Every field, by dotted name, whose value differs, with both values."""
     before, after = flat(to_dict(old)), flat(to_dict(new))
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
-
-
-WIDTHS = ("channels", "hidden")
-"""Fields of the model that are tuples."""
 
 
 def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

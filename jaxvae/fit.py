@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import math
 import platform
-import re
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +15,14 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxvae import hosts
+from jaxvae.advice import warnings
+from jaxvae.breakdown import explained
 from jaxvae.cache import Cache
 from jaxvae.call import TrainCall, steps_per_call
 from jaxvae.checkpoint import Checkpoints, Restored
 from jaxvae.compiler import Compiler
-from jaxvae.config import Config
-from jaxvae.data import Dataset, load, pixel_mean
+from jaxvae.config import WHICH_PIXELS, Config
+from jaxvae.data import BUNDLED, Dataset, load, pixel_mean
 from jaxvae.errors import RunError, UserError
 from jaxvae.evaluate import Evaluator
 from jaxvae.goodput import Goodput
@@ -30,7 +31,7 @@ from jaxvae.loop import Loop, Outlet
 from jaxvae.metrics import MetricsFile, write_json
 from jaxvae.optimizer import learning_rate_schedule
 from jaxvae.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
-from jaxvae.placement import choose_places
+from jaxvae.placement import choose_places, refuse_what_cannot_fit
 from jaxvae.report import Watcher
 from jaxvae.signals import NoSignals, Signals
 from jaxvae.state import TrainState, initial_state, state_shapes
@@ -44,7 +45,7 @@ THROUGHPUT = ("examples_per_second", "compile_seconds", "train_seconds", "data_w
 
 def fit(
     config: Config,
-    path: Path,
+    path: str | Path,
     signals: Signals | None = None,
     started: float | None = None,
     cache: Cache | None = None,
@@ -59,21 +60,27 @@ def fit(
     run cannot go on; whatever is raised, the same call later continues from the newest good checkpoint.
     """
     started = time.perf_counter() if started is None else started
-    validate(config)
+    config = validate(config)
     devices = devices_for(config.train)
+    _refuse_before_loading(config, devices)
     dataset = load(config.data) if dataset is None else dataset
-    with _several_processes():
+    shapes = state_shapes(config, dataset.train.shape[1:])
+    refuse_what_cannot_fit(config, len(dataset.test), dataset.train.shape[1:], shapes, devices)
+    with explained():
         dataset = _same_everywhere(dataset)
         places = choose_places(config.data.placement, dataset, devices)
-    shapes = state_shapes(config, dataset.train.shape[1:])
+    places.check(config.data)
     folder, watcher = Workdir(path), Watcher(silent=not hosts.is_first())
-    with contextlib.ExitStack() as stack, _several_processes():
+    with contextlib.ExitStack() as stack, explained():
         stack.callback(watcher.close)
         begun = hosts.first_does(lambda: _begin(stack, config, folder, dataset, shapes, watcher, started))
         begun = begun or _Begun({}, None, Outlet(None, None, Goodput(None, started)))
         step = int(hosts.broadcast(np.asarray(begun.step)))
         _announce(watcher, folder, config, step, begun)
         watcher.images(dataset, places)
+        if step < config.train.steps and hosts.is_first():
+            for warning in warnings(config, dataset.train):
+                watcher.say(f"Warning: {warning}.")
         begun.outlet.goodput.until_now("setup")
         # The compiler's own thread has first what this one soon waits for, training, and then evaluation.
         compiler, placed = stack.enter_context(Compiler(cache)), shapes_replicated(shapes, devices)
@@ -94,6 +101,14 @@ def fit(
         if call is not None:
             state, throughput = loop.train(state, step, call)
         return _finish(config, folder, devices, watcher, loop, state, throughput)
+
+
+def _refuse_before_loading(config: Config, devices: list[Device]) -> None:
+    """Raises UserError for what could not fit whatever the images are, before any of them is decoded."""
+    size = config.data.image_size or 1
+    if config.data.name != BUNDLED or size > 1:
+        shape = (size, size, 1)
+        refuse_what_cannot_fit(config, 1, shape, state_shapes(config, shape), devices)
 
 
 def _same_everywhere(dataset: Dataset) -> Dataset:
@@ -144,14 +159,14 @@ def _begin(
     changed = folder.check(config)
     checkpoints = Checkpoints(folder.checkpoints, config.train.checkpoints_kept)
     stack.callback(checkpoints.close)
-    restored = checkpoints.read(like)
-    step = restored.manifest.step if restored is not None else 0
     record: dict[str, Any] = {"data": dataset.digest(), "image_shape": dataset.train.shape[1:]}
-    if restored is not None and restored.manifest.record["data"] != record["data"]:
-        raise UserError(
-            f"the images of {config.data.name} are not those that the run in {folder.path} is trained on: "
-            f"their SHA-256 is {record['data']}, and was {restored.manifest.record['data']}"
-        )
+
+    def like_of(saved: dict[str, Any]) -> PyTree:
+        folder.check_images(config, record["data"], saved.get("data"))
+        return like
+
+    restored = checkpoints.read(like_of)
+    step = restored.manifest.step if restored is not None else 0
     if step > config.train.steps:
         raise UserError(
             f"the run in {folder.path} is already at step {step}, past --train.steps {config.train.steps}: "
@@ -173,22 +188,6 @@ def _begin(
     except OSError as error:
         raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
     return _Begun(changed, restored, Outlet(checkpoints, metrics, goodput, record))
-
-
-@contextlib.contextmanager
-def _several_processes():
-    """Says what it means when a computation that several processes share breaks off."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        lost = re.search("gloo|nccl|connection|peer|unavailable|coordination|heartbeat", str(error).lower())
-        if hosts.count() == 1 or not lost:
-            raise
-        first = (str(error).splitlines() or [""])[0][:200]
-        raise RunError(
-            f"another process of this run has stopped ({first}). Start all of them again: they continue from "
-            "the newest checkpoint."
-        ) from error
 
 
 def _finish(
@@ -272,6 +271,13 @@ def _announce(watcher: Watcher, folder: Workdir, config: Config, step: int, begu
         watcher.say(f"The run in {folder.path} is finished at step {step}: evaluating it only.")
     elif step:
         watcher.say(f"Continuing the run in {folder.path} from step {step}.")
+    elif begun.changed.keys() & WHICH_PIXELS:
+        changed = ", ".join(
+            f"{name} {now}, not {before}"
+            for name, (before, now) in begun.changed.items()
+            if name in WHICH_PIXELS
+        )
+        watcher.say(f"The run in {folder.path} has no checkpoint yet: it begins anew, with {changed}.")
     before, now = begun.changed.get("train.steps", (None, None))
     if before is not None and step and config.optimizer.schedule == "cosine":
         old, new = (float(learning_rate_schedule(config.optimizer, steps)(step)) for steps in (before, now))

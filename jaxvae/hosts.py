@@ -38,11 +38,22 @@ def join(coordinator_address: str | None, num_processes: int | None, process_id:
         raise UserError("--coordinator_address, --num_processes and --process_id go together: give all three")
     if num_processes is not None and process_id is not None and not 0 <= process_id < num_processes:
         raise UserError(f"--process_id {process_id} cannot work: it must be from 0 to {num_processes - 1}")
+    global _joined
     try:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(*given, heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
     except (RuntimeError, ValueError) as error:
         raise RunError(f"the processes of this run did not find each other: {error}") from error
+
+    _joined = True
+
+
+_joined = False
+
+
+def is_joined() -> bool:
+    """Whether this process has met others; asks for no devices."""
+    return _joined
 
 
 def count() -> int:

@@ -39,7 +39,7 @@ def write_grid(path: Path, images: Float[np.ndarray, "image height width channel
     try:
         Image.fromarray(sheet[..., 0] if channel == 1 else sheet).save(partial, format="PNG", pnginfo=mark)
         os.replace(partial, path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
 

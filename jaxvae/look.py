@@ -2,32 +2,32 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
-from jaxtyping import Int
 
+from jaxvae.advice import histogram, suits
 from jaxvae.config import Data
-from jaxvae.data import Dataset, load
+from jaxvae.data import load
 from jaxvae.errors import UserError, printable
 from jaxvae.images import write_grid
-from jaxvae.pixels import blocks, gather
+from jaxvae.parallel import all_devices
+from jaxvae.pixels import gather
 from jaxvae.placement import choose_places
 
 SHEET_PIXELS = 1200
 """The contact sheet is no wider, unless one image is."""
 MOST_COLUMNS = 12
-NEARLY = 16
-"""So many levels from black or white is as good as that."""
-NEARLY_SO = "of the pixels are nearly black or white"
 
 
 def look(config: Data, picture: Path) -> str:
     """Describes the images that ``config`` names as text, and writes a contact sheet of training images to
     ``picture``. Raises UserError if there are none, or the picture cannot be written."""
+    devices = all_devices()
     dataset = load(config)
+    places = choose_places(config.placement, dataset, devices)
+    places.check(config)
     train, test = dataset.train, dataset.test
     height, width, channel = train.shape[1:]
-    levels = histogram(dataset)
+    levels = histogram(train)
     used = np.flatnonzero(levels)
     columns = max(1, min(MOST_COLUMNS, SHEET_PIXELS // (width + 2)))
     shown = np.linspace(0, len(train) - 1, min(len(train), columns**2)).astype(np.int64)
@@ -37,7 +37,6 @@ def look(config: Data, picture: Path) -> str:
     except OSError as error:
         raise UserError(f"--picture {picture} cannot be written ({error.strerror})") from error
     mean = (levels * np.arange(256)).sum() / levels.sum()
-    places = choose_places(config.placement, dataset, jax.devices())
     rows = [
         ("files", dataset.remarks),
         ("training images", f"{len(train):,}"),
@@ -51,26 +50,3 @@ def look(config: Data, picture: Path) -> str:
         ("picture", f"{picture}: {len(shown)} training images"),
     ]
     return "\n".join([dataset.title, *(f"  {name:<16} {value}" for name, value in rows if value)])
-
-
-def histogram(dataset: Dataset) -> Int[np.ndarray, "256"]:
-    """How many training pixels have each level."""
-    levels = np.zeros(256, np.int64)
-    for block in blocks(dataset.train):
-        # Counting takes eight times the memory of what it counts.
-        for part in np.array_split(block.reshape(-1), -(-block.size // 2**22)):
-            levels += np.bincount(part, minlength=256)
-    return levels
-
-
-def suits(levels: Int[np.ndarray, "256"], channel: int) -> str:
-    """Which likelihood, and why: Bernoulli for images that are nearly black and white."""
-    extreme = (levels[:NEARLY].sum() + levels[-NEARLY:].sum()) / levels.sum()
-    if levels[1:-1].sum() == 0:
-        return "--model.likelihood bernoulli --data.binarization threshold (every pixel is 0 or 255)"
-    if channel == 1 and extreme > 0.75 and levels[-NEARLY:].sum() > 0:
-        return f"--model.likelihood bernoulli --data.binarization dynamic ({extreme:.0%} {NEARLY_SO})"
-    return (
-        "--model.likelihood gaussian --model.learn_sigma True --data.binarization none --data.dequantization "
-        f"uniform (only {extreme:.0%} {NEARLY_SO})"
-    )

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.backend import clear_backends
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, PyTree, Shaped
 
@@ -20,9 +21,45 @@ AXIS = "data"
 """Name of the mapped axis: the devices."""
 
 
+def all_devices() -> list[Device]:
+    """The devices of the default backend, of all processes; to be asked for before anything is computed.
+
+    Raises UserError if JAX has none of the kind that the environment wants, naming the variable and what
+    there is.
+    """
+    try:
+        return jax.devices()
+    except Exception as error:
+        # Whatever JAX raises: for a missing GPU, an assertion without a word.
+        reason = (str(error).splitlines() or [""])[0][:200]
+        reason = f" ({reason})" if reason else ""
+        settings: Any = jax.config
+        if not settings.jax_platforms:
+            raise UserError(f"JAX finds no device that it can use{reason}") from error
+        raise UserError(
+            f"JAX_PLATFORMS={settings.jax_platforms} asks for devices that are not here{reason}: "
+            f"{_what_is_here()}. Without JAX_PLATFORMS, JAX takes the best that it finds."
+        ) from error
+
+
+def _what_is_here() -> str:
+    """The devices that JAX finds if it is told nothing; it then forgets that it was asked."""
+    settings: Any = jax.config
+    wanted = settings.jax_platforms
+    try:
+        jax.config.update("jax_platforms", "")
+        found = jax.devices()
+        return f"here there {'is' if len(found) == 1 else 'are'} {len(found)} x {found[0].platform}"
+    except Exception:
+        return "here there is cpu"
+    finally:
+        clear_backends()
+        jax.config.update("jax_platforms", wanted)
+
+
 def choose_devices(count: int | None) -> list[Device]:
     """The first ``count`` devices of the default backend, or all; raises UserError if there are fewer."""
-    devices = jax.devices()
+    devices = all_devices()
     if count not in (None, len(devices)) and hosts.count() > 1:
         raise UserError(
             f"--train.devices {count}, but the {hosts.count()} processes of this run have "

@@ -1,17 +1,23 @@
 """Where do the images live during a run? On every device if they fit there; else they are streamed."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from jaxvae import hosts
-from jaxvae.config import Config, Placement
+from jaxvae.call import steps_per_call
+from jaxvae.config import Config, Data, Placement
 from jaxvae.data import Dataset
+from jaxvae.errors import UserError
 from jaxvae.parallel import Device, local_devices
+from jaxvae.room import describe_bytes, needs
 from jaxvae.streaming import TrainFeed, import_grain, rows_at_most
-from jaxvae.system import memory
+from jaxvae.system import host_memory
 
 SHARE = 0.5
 """How much of a device's memory images may fill: the rest is the model's."""
@@ -42,6 +48,14 @@ class Places(NamedTuple):
         with contextlib.closing(TrainFeed(config, dataset.train, devices, start, stop, steps)) as stream:
             yield stream
 
+    def check(self, data: Data) -> None:
+        """Raises UserError if ``data.workers`` was set and there is nothing for them to do."""
+        if not (self.train_streams or self.test_streams) and data.workers != Data().workers:
+            raise UserError(
+                f"--data.workers {data.workers} does nothing: the images are {self.describe()}, and nothing "
+                "is streamed. Add --data.placement stream, or leave it out"
+            )
+
     def describe(self) -> str:
         """In words, for the person who watches."""
         limit = f"{SHARE * self.memory / 1e9:.1f} GB would fit"
@@ -61,7 +75,7 @@ def choose_places(placement: Placement, dataset: Dataset, devices: Sequence[Devi
     Imports what streaming needs, if anything streams, so it must be called before there are other threads
     that import. Raises UserError if that is not installed.
     """
-    places = _choose(placement, dataset, _memory(local_devices(devices)))
+    places = _choose(placement, dataset, device_memory(local_devices(devices)))
     if places.train_streams or places.test_streams:
         import_grain()
     return places
@@ -78,9 +92,33 @@ def _choose(placement: Placement, dataset: Dataset, memory: int) -> Places:
     return Places(bool(train_streams), bool(test_streams), memory)
 
 
-def _memory(devices: Sequence[Device]) -> int:
+def device_memory(devices: Sequence[Device]) -> int:
     """Bytes of a device's memory; CPU devices share that of the machine, with a copy for each."""
     stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"]
-    return memory() // len(devices)
+    return host_memory() // len(devices)
+
+
+def refuse_what_cannot_fit(
+    config: Config, tests: int, image_shape: tuple[int, ...], state: PyTree, devices: Sequence[Device]
+) -> None:
+    """Raises UserError with all that takes more than a device's memory by itself: the bytes, and the fields
+    that make it so large. ``state`` are the shapes of a run's, for images of ``image_shape``, of which
+    ``tests`` are for testing."""
+    local = local_devices(devices)
+    memory, kind, size = device_memory(local), local[0].device_kind, state_bytes(state)
+    found = [
+        f"{need.what} {describe_bytes(need.size)} at least: --"
+        + ", --".join(f"{name} {value}" for name, value in need.fields.items())
+        for need in needs(config, tests, image_shape, size, len(devices), steps_per_call(config, 0))
+        if need.size > memory
+    ]
+    if found:
+        reasons = "\n".join(found)
+        raise UserError(f"a device ({kind}) has {describe_bytes(memory)} of memory, and {reasons}")
+
+
+def state_bytes(state: PyTree) -> int:
+    """Bytes of all arrays, or shapes, in a tree."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

@@ -40,24 +40,25 @@ class Operation(NamedTuple):
     times: float
 
 
-def profile(config: Config, path: Path) -> str:
+def profile(config: Config, path: str | Path) -> str:
     """Watches some steps of the run in the folder ``path``; returns the most expensive operations as text.
 
     Starts from the newest good checkpoint, or from the initial state if there is none. Writes the trace to
     ``path/profile`` and nothing else: the run stays as it was. Raises UserError if the folder holds a run
     of another configuration or cannot be written.
     """
-    validate(config)
+    config = validate(config)
+    devices = devices_for(config.train)
     if hosts.count() > 1:
         raise UserError("--profile watches the devices of one process: give the command to one process alone")
-    devices = devices_for(config.train)
     folder = Workdir(path)
     folder.check(config)
     dataset = load(config.data)
     state, start = state_before(config, folder, dataset)
+    places = choose_places(config.data.placement, dataset, devices)
+    places.check(config.data)
     folder.prepare_profile()
     state = replicate(state, devices)
-    places = choose_places(config.data.placement, dataset, devices)
     steps = steps_per_call(config, start, places.steps_at_most(config, dataset))
     calls = max(2, math.ceil(STEPS / steps))
     with places.feed(config, dataset, devices, start, start + 3 * calls * steps, steps) as feed:
@@ -75,7 +76,8 @@ def profile(config: Config, path: Path) -> str:
     per_step = (f"{1e3 * seconds / runs.steps:.3f} ms" for seconds in (usual, watched))
     return "\n".join(
         [
-            f"{path}, {runs.steps} steps after step {start}, on {len(devices)} x {devices[0].device_kind}: "
+            f"{folder.path}, {runs.steps} steps after step {start}, on {len(devices)} x "
+            f"{devices[0].device_kind}: "
             "{} a step; {} while it was watched.".format(*per_step),
             *report(timeline, program, runs.steps),
             f"The whole trace is in {trace.parent}",

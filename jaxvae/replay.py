@@ -33,19 +33,19 @@ class NonFiniteError(RunError):
         self.step = step
 
 
-def replay(config: Config, path: Path, step: int) -> str:
+def replay(config: Config, path: str | Path, step: int) -> str:
     """What happens at ``step`` of the run in the folder ``path``; changes nothing there.
 
     Starts from the newest good checkpoint before it, or from the initial state. Raises UserError if the
     folder holds no run of this configuration.
     """
-    validate(config)
+    config = validate(config)
     devices = devices_for(config.train)
     folder = Workdir(path)
     if folder.previous() is None:
-        raise UserError(f"{path} holds no run to replay a step of")
+        raise UserError(f"{folder.path} holds no run to replay a step of")
     folder.check(config)
-    if not 0 <= step < config.train.steps:
+    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < config.train.steps:
         raise UserError(f"--replay {step} is not a step of this run: use 0 to {config.train.steps - 1}")
     dataset = load(config.data)
     return explain(config, dataset, devices, *state_before(config, folder, dataset, step), step)
@@ -54,9 +54,21 @@ def replay(config: Config, path: Path, step: int) -> str:
 def state_before(
     config: Config, folder: Workdir, dataset: Dataset, step: int | None = None
 ) -> tuple[TrainState, int]:
-    """The run's newest good checkpoint, of ``step`` at most, and its step; or the initial state, and 0."""
+    """The run's newest good checkpoint, of ``step`` at most, and its step; or the initial state, and 0.
+
+    Raises UserError if the run's images are others.
+    """
     state = untrained_state(config, dataset.train)
-    restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(state, until=step)
+    checkpoints = Checkpoints(folder.checkpoints, config.train.checkpoints_kept)
+
+    def like(record: dict[str, Any]) -> TrainState:
+        folder.check_images(config, dataset.digest(), record.get("data"))
+        return state
+
+    restored = checkpoints.read(like, until=step)
+    # A checkpoint of a later step knows the images too.
+    if restored is None and checkpoints.read(like) is None:
+        folder.check_images(config, dataset.digest(), None)
     return (state, 0) if restored is None else (restored.state, restored.manifest.step)
 
 
@@ -72,6 +84,7 @@ def _explain(config, dataset, devices, state, start, step) -> str:
     state = replicate(jax.device_get(state), devices)
     if step > start:
         places = choose_places(config.data.placement, dataset, devices)
+        places.check(config.data)
         steps = largest_divisor(step - start, places.steps_at_most(config, dataset))
         with places.feed(config, dataset, devices, start, step, steps) as feed:
             call = TrainCall(config, dataset.train, devices, state, steps, feed=feed)

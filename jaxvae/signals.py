@@ -85,6 +85,43 @@ class Signals:
         os.close(self._read)
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM end what is done by an exception, so that nothing half-written stays, and
+    leave with InterruptedRun."""
+
+    timers: list[threading.Timer] = []
+
+    def stop(number: int, _) -> None:
+        raise KeyboardInterrupt(number)
+
+    def raise_again(unraisable) -> None:
+        # Python swallows what is raised in some places, such as a callback of its garbage collector.
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            hook(unraisable)
+            return
+        timers.append(threading.Timer(0.01, os.kill, (os.getpid(), _number(unraisable.exc_value))))
+        timers[-1].start()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook, sys.unraisablehook = sys.unraisablehook, raise_again
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        number = _number(interrupt)
+        raise InterruptedRun(f"{signal.Signals(number).name}: stopped.", number) from None
+    finally:
+        sys.unraisablehook = hook
+        for timer in timers:
+            timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _number(interrupt: BaseException) -> int:
+    return interrupt.args[0] if interrupt.args else signal.SIGINT
+
+
 class NoSignals(Signals):
     """Leaves signals alone: for a caller that is not the command line."""
 

@@ -69,7 +69,7 @@ def read_at(descriptor: int, target: memoryview, offset: int) -> int:
     return len(found)
 
 
-def memory() -> int:
+def host_memory() -> int:
     """Bytes of memory that this machine, or the container that this process is in, has in all."""
     limits = []
     with contextlib.suppress(AttributeError, OSError, ValueError):

@@ -4,12 +4,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from jaxvae.checkpoint import Checkpoints
 from jaxvae.data import load
 from jaxvae.errors import UserError
-from jaxvae.parallel import replicate
+from jaxvae.parallel import all_devices, replicate
 from jaxvae.state import TrainState, state_shapes
 from jaxvae.vae import VAE
 from jaxvae.workdir import Workdir
@@ -22,10 +20,11 @@ def load_model(path: str | Path) -> VAE:
     ``reconstruct``. The images it was trained on are not needed. Raises UserError if there is no run, or
     none that has reached a checkpoint.
     """
-    folder = Workdir(Path(path))
+    folder = Workdir(path)
     config = folder.previous()
     if config is None:
-        raise UserError(f"{path} holds no run with a checkpoint")
+        raise UserError(f"{folder.path} holds no run with a checkpoint")
+    devices = all_devices()
 
     def like(record: dict[str, Any]) -> TrainState:
         # Checkpoints of an earlier version know their images, but not the shape of one.
@@ -34,7 +33,7 @@ def load_model(path: str | Path) -> VAE:
 
     restored = Checkpoints(folder.checkpoints, config.train.checkpoints_kept).read(like)
     if restored is None:
-        raise UserError(f"{path} holds no run with a checkpoint")
+        raise UserError(f"{folder.path} holds no run with a checkpoint")
     for step, reason in restored.damaged.items():
         warnings.warn(f"the checkpoint of step {step} is damaged: {reason}", stacklevel=2)
-    return replicate(restored.state, jax.devices()[:1]).evaluated
+    return replicate(restored.state, devices[:1]).evaluated

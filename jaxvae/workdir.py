@@ -1,13 +1,17 @@
 """What is in a run's folder, and may this command continue it?"""
 
 import json
+import os
 import re
+from collections.abc import Set
 from pathlib import Path
 
-from jaxvae.config import MAY_CHANGE, Config, differences, from_dict, to_dict
+from jaxvae.config import MAY_CHANGE, WHICH_PIXELS, Config, differences, to_dict
 from jaxvae.errors import UserError
 from jaxvae.lock import Lock, is_lock
 from jaxvae.metrics import write_json
+from jaxvae.paths import meant_path
+from jaxvae.validation import Origin, validate
 
 _PARTIAL = re.compile(
     r"((config|summary|goodput)\.json|metrics\.jsonl|images/(samples|reconstructions)-\d+\.png)\.partial"
@@ -26,8 +30,9 @@ def _may_be_there(path: Path) -> bool:
 class Workdir:
     """The paths of a run, ``DIR/...``."""
 
-    def __init__(self, path: Path):
-        """Raises UserError if the library that writes checkpoints cannot have them under this path."""
+    def __init__(self, given: str | os.PathLike):
+        """Raises UserError if it is no path, or one under which the library of checkpoints cannot write."""
+        self.path = path = meant_path(given, "--workdir")
         try:
             str(path.absolute()).encode()
         except UnicodeEncodeError as error:
@@ -35,7 +40,6 @@ class Workdir:
                 f"--workdir {path}: its path is not UTF-8, which Orbax, the library of checkpoints, needs: "
                 "choose another folder, or a locale whose encoding is UTF-8"
             ) from error
-        self.path = path
         self.config = path / "config.json"
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
@@ -45,16 +49,35 @@ class Workdir:
         self.profile = path / "profile"
 
     def previous(self) -> Config | None:
-        """The configuration of the run that is here, or None; raises UserError if it cannot be read."""
-        if not self.config.exists():
-            return None
+        """The configuration of the run that is here, or None; raises UserError if it cannot be read.
+
+        Fields without use, which earlier versions took, have their defaults.
+        """
         try:
-            return from_dict(json.loads(self.config.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{self.config} is not a configuration of this version ({error}): "
-                "choose another --workdir, or remove that folder"
-            ) from error
+            # Editors on Windows begin a file with a mark, which says nothing.
+            text = self.config.read_text(encoding="utf-8-sig")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise UserError(f"{self.config} cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise self._strange(str(error)) from error
+        try:
+            nested = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._strange(f"it is no JSON: {error}") from error
+        if not isinstance(nested, dict):
+            raise self._strange("it is no object of sections and fields")
+        try:
+            return validate(nested, Origin(str(self.config), old=True))
+        except UserError as error:
+            raise self._strange(str(error)) from error
+
+    def _strange(self, reason: str) -> UserError:
+        return UserError(
+            f"{self.config} is not a configuration of this version:\n{reason}\n"
+            "Choose another --workdir, or remove that folder."
+        )
 
     def check(self, config: Config) -> dict[str, tuple]:
         """The harmless differences from the run that is here.
@@ -68,15 +91,11 @@ class Workdir:
             self._refuse_others_files()
             return {}
         changed = differences(previous, config)
-        refused = [
-            f"  {name}: {before} there, {now} here"
-            for name, (before, now) in changed.items()
-            if name not in MAY_CHANGE
-        ]
+        refused = _changes(changed, changed.keys() - MAY_CHANGE)
         if refused:
             raise UserError(
-                f"{self.path} holds a run with another configuration:\n"
-                + "\n".join(refused)
+                f"{self.path} holds a run with another configuration:"
+                + "".join(refused)
                 + "\nRepeat its values to continue it, or choose another --workdir for a new run."
             )
         return changed
@@ -94,6 +113,27 @@ class Workdir:
             raise UserError(
                 f"--workdir {self.path} holds no run, but files of something else ({listed}): name a new "
                 "folder, or an empty one"
+            )
+
+    def check_images(self, config: Config, digest: str, recorded: str | None) -> None:
+        """Raises UserError unless the images have the digest that a checkpoint of the run ``recorded``.
+
+        Where there is no checkpoint, nothing tells whether other fields mean the same images.
+        """
+        if recorded == digest:
+            return
+        previous = self.previous()
+        changed = differences(previous, config) if previous is not None else {}
+        fields = "".join(_changes(changed, WHICH_PIXELS))
+        if recorded is not None:
+            raise UserError(
+                f"the images of {config.data.name} are not those that the run in {self.path} is trained on: "
+                f"their SHA-256 is {digest}, and was {recorded}{fields}"
+            )
+        if fields:
+            raise UserError(
+                f"the run in {self.path} has no checkpoint yet that knows its images, and those of "
+                f"{config.data.name} may be others: repeat its values{fields}"
             )
 
     def take(self) -> Lock:
@@ -136,3 +176,10 @@ class Workdir:
             f"--workdir {self.path} cannot be written ({error.strerror}): choose another folder, or make "
             "room in this one"
         )
+
+
+def _changes(changed: dict[str, tuple], names: Set[str]) -> list[str]:
+    """A line for each of the changed fields that is among the names."""
+    return [
+        f"\n  {name}: {before} there, {now} here" for name, (before, now) in changed.items() if name in names
+    ]

@@ -1,6 +1,7 @@
 """JAX as strict as it can be, eight CPU devices, and every shape in a signature enforced."""
 
 import atexit
+import importlib
 import os
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ os.environ["JAXVAE_CACHE_DIR"] = f"{CACHES}/started"
 
 import jaxtyping
 
+# Not what an experiment is made of: wrong values there are for the program to find, as for any user.
+importlib.import_module("jaxvae.config")
 jaxtyping.install_import_hook("jaxvae", "beartype.beartype")
 
 import jax

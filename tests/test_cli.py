@@ -192,6 +192,25 @@ def assert_refused(done, *parts):
         ("--config mnist --data.binarization none", ("bernoulli needs pixels that are 0 or 1",)),
         ("--config mnist --train.devices 1 --workdir /dev/null/run", ("/dev/null/run cannot be written",)),
         ("--config mnist --train.devices 1 --workdir afile", ("afile is a file: name a folder",)),
+        ("--config mnist --workdir=", ("--workdir '' cannot work: it must be a path that is not empty",)),
+        ("--config mnist --workdir ~no-user-of-this-name/run", ("this system knows no folder of that user",)),
+        ("--config mnist --data.name=", ("--data.name '' cannot work: it must be text that is not empty",)),
+        (
+            "--config mnist --data.dir=",
+            ("--data.dir '' cannot work: it must be text that is not empty, or None",),
+        ),
+        (
+            "--config mnist --train.steps 10000000000 --eval.importance_samples 100000000000",
+            (
+                "--train.steps 10000000000 cannot work: it must be 2147483647 or less",
+                "--eval.importance_samples",
+            ),
+        ),
+        ("--config mnist --data.image_size 10000000", ("51.2 PB at least", "this machine has")),
+        (
+            "--config mnist --model.sigma 0.1",
+            ("--model.sigma 0.1 does nothing with --model.likelihood bernoulli",),
+        ),
     ],
 )
 def test_a_mistake_is_one_clear_message_with_code_2_and_leaves_nothing(
@@ -212,6 +231,16 @@ def test_an_experiment_of_ones_own_is_a_path(tmp_path):
     shown = train("--config", "mine.py", "--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert "1234567" in shown.stdout
+
+
+def test_the_home_is_where_a_tilde_says(tmp_path, monkeypatch, capsys):
+    (tmp_path / "home" / "run").mkdir(parents=True)
+    (tmp_path / "home" / "run" / "config.json").write_text("3")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    done = run_here("--config", "mnist", "--train.devices", 1, "--workdir", "~/run", capsys=capsys)
+    assert_refused(done, f"{tmp_path}/home/run/config.json is not a configuration of this version")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def test_help_shows_every_field_with_the_experiments_own_defaults(tmp_path):

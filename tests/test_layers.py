@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxvae"
 LAYERS = (
-    ("configuration", {"config", "errors", "validation"}),
+    ("configuration", {"config", "conversion", "errors", "paths", "validation"}),
     (
         "mathematics",
         {
@@ -15,7 +15,21 @@ LAYERS = (
             *("convolution", "networks", "vae", "objectives"),
         },
     ),
-    ("training", {"keys", "order", "optimizer", "state", "step", "parallel", "hosts", "call", "diagnosis"}),
+    (
+        "training",
+        {
+            "keys",
+            "order",
+            "optimizer",
+            "state",
+            "step",
+            "parallel",
+            "hosts",
+            "call",
+            "diagnosis",
+            "breakdown",
+        },
+    ),
     (
         "the world",
         {
@@ -23,24 +37,27 @@ LAYERS = (
             *("decoding", "adjusting", "kept", "packing", "pixels"),
             *("streaming", "placement", "manifest", "checkpoint", "metrics", "images", "workdir"),
             *("lock", "signals", "goodput", "cache", "compiler", "system", "console", "quiet"),
+            *("room", "advice"),
         },
     ),
     (
         "the run",
         {
             *("evaluate", "report", "replay", "loop", "fit", "cli", "untrained", "trained", "__init__"),
-            *("look", "__main__"),
+            *("look", "__main__", "experiment"),
             *("profile", "timeline", "program"),
         },
     ),
 )
 KNOWS = {
     # What a layer may import from outside the project.
-    "configuration": {"dataclasses", "math", "typing"},
+    "configuration": {
+        *("collections", "dataclasses", "difflib", "math", "numbers", "os", "pathlib", "types", "typing"),
+    },
     "mathematics": {"equinox", "jax", "jaxtyping", "numpy", "itertools", "math", "typing", "collections"},
     "training": {
         *("equinox", "jax", "jaxtyping", "optax", "numpy"),
-        *("collections", "enum", "functools", "math", "time", "typing"),
+        *("collections", "contextlib", "enum", "functools", "math", "time", "typing"),
     },
 }
 

@@ -1,10 +1,17 @@
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from jaxvae.cli import main_data
+from jaxvae.signals import InterruptedRun, interruptible
 
 
 def shown(capsys, *arguments):
@@ -52,8 +59,6 @@ def test_the_likelihood_that_suits(tmp_path, monkeypatch, capsys, images, suits)
 
 
 def test_what_is_suggested_is_what_the_command_line_takes(tmp_path, monkeypatch, capsys):
-    from pathlib import Path
-
     from jaxvae.cli import parse
     from jaxvae.validation import validate
 
@@ -91,3 +96,70 @@ def test_any_number_of_channels_can_be_drawn(tmp_path, monkeypatch, capsys, chan
     np.savez("a.npz", train=images, test=images)
     assert shown(capsys, "a.npz", "--picture", "a.png")[0] == 0
     assert np.asarray(Image.open("a.png"))[10, 10].max() == 90
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_it_without_a_trace_and_nothing_half_written_stays(tmp_path, name, code):
+    (tmp_path / "many").mkdir()
+    for number in range(3000):
+        Image.new("RGB", (48, 48), (number % 256, 0, 0)).save(tmp_path / "many" / f"{number}.png")
+    command = [sys.executable, "-m", "jaxvae", "data", "many"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, stdout=pipe, stderr=pipe)
+    while not list(tmp_path.glob("many.jaxvae/*.partial")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(getattr(signal, name))
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, "")
+    assert f"{name}: stopped." in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_what_a_library_swallows_is_raised_again():
+    class Swallows:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def wait():
+        Swallows()
+        for _ in range(1000):
+            time.sleep(0.01)
+
+    with pytest.raises(InterruptedRun, match="SIGTERM: stopped") as raised, interruptible():
+        wait()
+    assert raised.value.exit_code == 143
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ("", 2, "usage: python -m jaxvae data NAME"),
+        ("train", 2, "usage: python -m jaxvae data NAME"),
+        ("--help", 0, "usage: python -m jaxvae data NAME"),
+        ("data --help", 0, "--data.image_size"),
+        ("data mnist --help", 0, "--picture"),
+        ("data mnist --data.image_sise 3", 2, "--data.image_size"),
+        (
+            "data mnist --data.resize stretch",
+            2,
+            "--data.resize stretch does nothing with --data.image_size None",
+        ),
+        ("data mnist --data.image_size 9999999999", 2, "must be 2147483647 or less"),
+        ("data mnist --picture=", 2, "--picture '' cannot work: it must be a path that is not empty"),
+        ("data mnist --data.name=", 2, "--data.name '' cannot work: it must be text that is not empty"),
+    ],
+)
+def test_how_it_may_be_called(tmp_path, monkeypatch, capsys, arguments, code, says):
+    monkeypatch.chdir(tmp_path)
+    try:
+        ended = main_data(arguments.split())
+    except SystemExit as exit_:
+        ended = exit_.code
+    said = capsys.readouterr()
+    assert ended == code, said
+    assert says in re.sub(r"[│╭╮╰╯─\s]+", " ", said.err if code else said.out)
+    assert list(tmp_path.iterdir()) == []

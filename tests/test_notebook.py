@@ -25,8 +25,9 @@ from PIL import Image
 
 from benchmarks import tables
 from benchmarks.experiments import MODELS
-from jaxvae.cli import load_experiment, parse
+from jaxvae.cli import parse
 from jaxvae.config import Config
+from jaxvae.experiment import load_experiment
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "colab_tpu.ipynb"
@@ -73,8 +74,8 @@ def test_every_command_in_it_is_one_that_there_is(notebook, monkeypatch, tmp_pat
     assert stopped == train
     assert train[:2] == (sys.executable, "train.py")
     command = parse(ROOT / "configs", list(train[2:]))
-    assert command.experiment == load_experiment(ROOT / "configs", "mnist")
-    assert command.workdir == tmp_path / "runs" / "mnist"
+    assert command.experiment == load_experiment(ROOT / "configs" / "mnist.py")
+    assert command.workdir == str(tmp_path / "runs" / "mnist")
 
     assert speed[:3] == (sys.executable, "-m", "benchmarks.throughput")
     assert (ROOT / "benchmarks" / "throughput.py").is_file()
@@ -88,7 +89,7 @@ def test_every_command_in_it_is_one_that_there_is(notebook, monkeypatch, tmp_pat
     text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert {"mnist", "mnist_conv"} <= set(re.findall(r"`(\w+)`", text))
     for name in ("mnist", "mnist_conv"):
-        assert isinstance(load_experiment(ROOT / "configs", name), Config)
+        assert isinstance(load_experiment(ROOT / "configs" / f"{name}.py"), Config)
     (option,) = re.findall(r"`OPTIONS` \| more of the command, such as `(.*?)`", text)
     assert parse(ROOT / "configs", ["--config", "mnist", *option.split()]).experiment.train.steps == 4000
 

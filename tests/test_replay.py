@@ -2,13 +2,17 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from jaxvae.config import Optimizer
+from jaxvae.config import Data, Optimizer, to_dict
 from jaxvae.errors import UserError
 from jaxvae.fit import fit
+from jaxvae.metrics import write_json
 from jaxvae.preprocessing import preprocess
+from jaxvae.profile import profile
 from jaxvae.replay import NonFiniteError, replay
+from jaxvae.workdir import Workdir
 
 
 def test_a_replayed_step_says_what_the_failed_run_said(tmp_path, small_config, monkeypatch):
@@ -46,3 +50,67 @@ def test_any_step_of_a_good_run_can_be_looked_at(tmp_path, small_config):
         replay(other, tmp_path / "run", 13)
     with pytest.raises(UserError, match="holds no run"):
         replay(small_config, tmp_path / "none", 0)
+
+
+IMAGES = np.random.default_rng(0).integers(0, 2, (24, 6, 6), np.uint8) * 255
+
+
+def with_images(config, steps=8, **data):
+    train = dataclasses.replace(config.train, steps=steps)
+    return dataclasses.replace(config, data=Data(**data), train=train)
+
+
+def test_a_run_goes_on_with_its_images_wherever_they_are_and_with_no_others(
+    tmp_path, small_config, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    np.savez("a.npz", train=IMAGES[:16], test=IMAGES[16:])
+    np.savez("other.npz", train=IMAGES[8:], test=IMAGES[:8])
+    np.savez("wide.npz", train=IMAGES[:16, :5], test=IMAGES[16:, :5])
+    fit(with_images(small_config, 4, name="a.npz"), run)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "a.npz").rename("moved/b.npz")
+    # Another name, absolute, and fields that change nothing about these pixels.
+    moved = with_images(small_config, name=str(tmp_path / "moved" / "b.npz"), color="gray")
+    capsys.readouterr()
+    assert fit(moved, run)["step"] == 8
+    said = capsys.readouterr().out
+    assert "from step 4" in said
+    # A run that goes on is told what does not suit it, too.
+    assert "Warning: --optimizer.warmup_steps 200 is longer than the run of --train.steps 8" in said
+    assert replay(moved, run, 2).startswith("step 2: every term is finite")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for wrong in ("other.npz", "wide.npz"):
+        other = with_images(small_config, name=wrong)
+        for call in (fit, profile, lambda config, path: replay(config, path, 2)):
+            with pytest.raises(UserError) as raised:
+                call(other, run)
+            lines = str(raised.value).splitlines()
+            assert lines[0].startswith(
+                f"the images of {wrong} are not those that the run in {run} is trained on"
+            )
+            assert "their SHA-256 is " in lines[0]
+            assert lines[1:] == [
+                f"  data.name: {moved.data.name} there, {wrong} here",
+                "  data.color: gray there, keep here",
+            ]
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_without_a_checkpoint_nothing_knows_the_images(tmp_path, small_config, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.npz", "b.npz"):
+        np.savez(name, train=IMAGES[:16], test=IMAGES[16:])
+    workdir = Workdir("run")
+    workdir.path.mkdir()
+    write_json(workdir.config, to_dict(with_images(small_config, name="a.npz")))
+    other = with_images(small_config, 4, name="b.npz")
+    for call in (profile, lambda config, path: replay(config, path, 2)):
+        with pytest.raises(UserError, match=r"no checkpoint yet .*\n  data\.name: a\.npz there, b\.npz here"):
+            call(other, "run")
+    # Nothing is trained there: a run may begin anew, and says so.
+    assert fit(other, "run")["step"] == 4
+    assert (
+        "has no checkpoint yet: it begins anew, with data.name b.npz, not a.npz." in capsys.readouterr().out
+    )

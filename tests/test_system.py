@@ -68,7 +68,7 @@ def test_without_preadv_the_same_bytes_are_read(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("error", [ValueError, OSError, AttributeError])
 def test_where_the_size_of_memory_is_not_told_there_is_a_little(monkeypatch, error):
-    assert system.memory() > 0
+    assert system.host_memory() > 0
 
     def lacks(name):
         raise error(name)
@@ -78,9 +78,9 @@ def test_where_the_size_of_memory_is_not_told_there_is_a_little(monkeypatch, err
     if error is AttributeError:
         monkeypatch.delattr(os, "sysconf")
         monkeypatch.setattr(Path, "read_text", lambda self: "max\n")
-    assert system.memory() == system.LEAST_MEMORY
+    assert system.host_memory() == system.LEAST_MEMORY
     monkeypatch.setattr(Path, "read_text", lambda self: "12345\n")
-    assert system.memory() == 12345
+    assert system.host_memory() == 12345
     images = np.zeros((2, 1, 1, 1), np.uint8)
     assert not placement.choose_places("auto", Dataset(images, images), pytest.importorskip("jax").devices())[
         0

@@ -1,0 +1,120 @@
+"""What a run says at its start: only where it is surely worth saying."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxvae.advice import extreme_share, histogram, sample, warnings
+from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.data import load
+from jaxvae.experiment import load_experiment
+from jaxvae.fit import fit
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+RANDOM = np.random.default_rng(0)
+PHOTOS = RANDOM.integers(0, 256, (50, 8, 8, 3), np.uint8)
+DRAWINGS = np.where(RANDOM.random((50, 8, 8, 1)) < 0.9, 0, 255).astype(np.uint8)
+DIM = RANDOM.integers(0, 100, (50, 8, 8, 1), np.uint8)
+GAUSSIAN = Model(likelihood="gaussian", learn_sigma=True)
+LEVELS = Data(binarization="none", dequantization="uniform")
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist_conv", "mnist_speedrun", "linear", "images"])
+def test_the_shipped_experiments_have_nothing_to_be_told(name):
+    images = PHOTOS if name == "images" else load(Data()).train
+    assert warnings(load_experiment(CONFIGS / f"{name}.py"), images) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "images", "says", "flags"),
+    [
+        (
+            Config(),
+            PHOTOS,
+            "dynamic makes noise of these images, because only 13%",
+            "--data.binarization none",
+        ),
+        (Config(data=Data(binarization="static")), DIM, "static makes noise of these images", "gaussian"),
+        (Config(data=Data(binarization="threshold")), DIM, "all pixels are from 0 to 99", "gaussian"),
+        (Config(model=GAUSSIAN), DRAWINGS, "dynamic makes pixels 0 or 1", "--model.likelihood bernoulli"),
+        (Config(model=GAUSSIAN), PHOTOS, "dynamic makes pixels 0 or 1", "--data.binarization none"),
+        (
+            Config(data=Data(binarization="none"), model=GAUSSIAN),
+            DRAWINGS,
+            "these pixels are 0 or 1, and",
+            "--model.likelihood bernoulli",
+        ),
+        (
+            Config(data=LEVELS, model=Model(likelihood="gaussian")),
+            PHOTOS,
+            "--model.sigma 1 is fixed, and pixels",
+            "--model.learn_sigma True",
+        ),
+        (Config(), DRAWINGS * 0, "all pixels are 0: there is nothing to learn", ""),
+        (Config(), DRAWINGS // 255, "no pixel is above 1, where white is 255", "by 255"),
+        (
+            Config(objective=Objective(beta=2.0, beta_warmup_steps=400), train=Train(steps=300)),
+            DRAWINGS,
+            "--objective.beta_warmup_steps 400 is longer than the run of --train.steps 300: the weight "
+            "of the rate ends at 1.5, not at 2",
+            "",
+        ),
+        (
+            Config(optimizer=Optimizer(warmup_steps=301), train=Train(steps=300)),
+            DRAWINGS,
+            "--optimizer.warmup_steps 301 is longer than the run of --train.steps 300",
+            "",
+        ),
+    ],
+)
+def test_what_does_not_suit_is_said_with_the_flags_that_would(config, images, says, flags):
+    (one,) = warnings(config, images)
+    assert says in one
+    assert flags in one
+
+
+@pytest.mark.parametrize(
+    ("config", "images"),
+    [
+        (Config(), DRAWINGS),
+        (Config(data=Data(binarization="threshold")), PHOTOS),
+        (Config(data=LEVELS, model=GAUSSIAN), PHOTOS),
+        (Config(data=LEVELS, model=GAUSSIAN), DRAWINGS),
+        (Config(data=LEVELS, model=Model(likelihood="gaussian", sigma=0.1)), PHOTOS),
+        (Config(objective=Objective(beta_warmup_steps=300), train=Train(steps=300)), DRAWINGS),
+        (Config(optimizer=Optimizer(warmup_steps=300), train=Train(steps=300)), DRAWINGS),
+    ],
+)
+def test_what_suits_is_not_spoken_of(config, images):
+    assert warnings(config, images) == []
+
+
+def test_what_is_looked_at_is_spread_over_all_images_and_small():
+    images = load(Data()).train
+    seen = sample(images)
+    assert 2**17 < seen.size <= 2**18
+    np.testing.assert_array_equal(seen[[0, -1]], images[[0, -1]])
+    assert abs(extreme_share(histogram(seen)) - extreme_share(histogram(images))) < 0.005
+    large = sample(np.arange(3 * 1024**2 * 3, dtype=np.uint8).reshape(3, 1024, 1024, 3))
+    assert len(large) == 1
+    assert 2**17 < large.size <= 2**18
+    assert len(sample(DRAWINGS)) == 50
+    np.testing.assert_array_equal(histogram(DIM), np.bincount(DIM.reshape(-1), minlength=256))
+
+
+def test_a_run_is_told_at_its_start_and_not_when_it_is_finished(tmp_path, small_config, capsys):
+    np.savez(tmp_path / "a.npz", train=PHOTOS, test=PHOTOS[:5])
+    config = dataclasses.replace(
+        small_config,
+        data=Data(name=str(tmp_path / "a.npz")),
+        model=Model(latent_dim=2, hidden=()),
+        train=dataclasses.replace(small_config.train, steps=4),
+    )
+    for steps, is_told in ((4, True), (4, False)):
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))
+        fit(config, tmp_path / "run")
+        said = capsys.readouterr().out
+        assert ("Warning: --data.binarization dynamic makes noise" in said) == is_told
+        assert ("Warning: --optimizer.warmup_steps 200 is longer than the run" in said) == is_told

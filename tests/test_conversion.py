@@ -1,0 +1,244 @@
+"""Values that no parser has seen: each becomes what its field declares, or is refused by name."""
+
+import dataclasses
+import decimal
+import enum
+import fractions
+import types
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae.config import Config, Data, Model, Optimizer, Train, to_dict
+from jaxvae.conversion import convert, show
+
+
+class Kind(enum.StrEnum):
+    CONV = "conv"
+
+
+def converted(given):
+    problems = []
+    config = convert(given, problems)
+    return config, [f"{field} {says}" for field, says in problems]
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "expected"),
+    [
+        ("train.steps", 1e2, 100),
+        ("train.steps", "16", 16),
+        ("train.steps", "1e3", 1000),
+        ("train.steps", np.int64(7), 7),
+        ("train.steps", np.array(7.0), 7),
+        ("train.steps", jnp.int32(7), 7),
+        ("model.latent_dim", 2.0, 2),
+        ("model.hidden", [16], (16,)),
+        ("model.hidden", 16, (16,)),
+        ("model.hidden", "16", (16,)),
+        ("model.hidden", np.array([16, 8]), (16, 8)),
+        ("model.hidden", [np.int32(4), 8.0], (4, 8)),
+        ("model.hidden", [], ()),
+        ("model.learn_sigma", np.bool_(True), True),
+        ("model.learn_sigma", "True", True),
+        ("model.architecture", np.str_("conv"), "conv"),
+        ("model.architecture", Kind.CONV, "conv"),
+        ("model.sigma", 1, 1.0),
+        ("optimizer.learning_rate", "1e-3", 0.001),
+        ("optimizer.learning_rate", np.float32(0.5), 0.5),
+        ("optimizer.learning_rate", fractions.Fraction(1, 4), 0.25),
+        ("optimizer.clip_norm", None, None),
+        ("optimizer.clip_norm", 200, 200.0),
+        ("train.devices", None, None),
+        ("data.name", Path("a") / "b", "a/b"),
+        ("data.dir", Path("sets"), "sets"),
+    ],
+)
+def test_what_loses_nothing_is_converted(field, given, expected):
+    section, name = field.split(".")
+    config, problems = converted({section: {name: given}})
+    value = getattr(getattr(config, section), name)
+    assert problems == []
+    assert value == expected
+    assert type(value) is type(expected)
+    assert hash(config) == hash(convert(to_dict(config), []))
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "says"),
+    [
+        ("train.steps", 1.5, "1.5 cannot work: it must be a whole number"),
+        ("train.steps", True, "True cannot work: it must be a whole number"),
+        ("train.steps", None, "None cannot work: it must be a whole number"),
+        ("train.steps", "many", "'many' cannot work: it must be a whole number"),
+        ("train.steps", float("inf"), "inf cannot work: it must be a whole number"),
+        ("train.steps", [100], "[100] cannot work: it must be a whole number"),
+        ("train.devices", "all", "'all' cannot work: it must be a whole number, or None"),
+        ("model.sigma", False, "False cannot work: it must be a number"),
+        (
+            "model.sigma",
+            fractions.Fraction(1, 3),
+            "Fraction(1, 3) cannot work: it must be a number that 64 bits",
+        ),
+        ("model.sigma", 10**400, "cannot work: it must be a number that 64 bits can hold"),
+        ("model.learn_sigma", 1, "1 cannot work: it must be True or False"),
+        (
+            "model.hidden",
+            [16, 1.5],
+            "[16, 1.5] cannot work: it must be a row of numbers, each a whole number",
+        ),
+        ("model.hidden", {16}, "{16} cannot work: it must be a row of numbers"),
+        ("model.hidden", "16, 16", "'16, 16' cannot work: it must be a row of numbers"),
+        ("model.likelihood", "Bernoulli", "it must be bernoulli or gaussian; did you mean bernoulli?"),
+        ("model.likelihood", "gausian", "it must be bernoulli or gaussian; did you mean gaussian?"),
+        ("model.likelihood", ["gaussian"], "['gaussian'] cannot work: it must be bernoulli or gaussian"),
+        ("data.binarization", None, "None cannot work: it must be none, threshold, static or dynamic"),
+        ("data.name", 3, "3 cannot work: it must be text"),
+        ("data.name", "", "'' cannot work: it must be text that is not empty"),
+        ("data.dir", "a\0b", "cannot work: it must be text that is not empty, or None"),
+    ],
+)
+def test_what_would_lose_something_is_refused(field, given, says):
+    section, name = field.split(".")
+    config, problems = converted({section: {name: given}})
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{field} ")
+    assert says in problems[0]
+    assert config == Config()
+
+
+ODD = [
+    *(
+        None,
+        True,
+        0,
+        1,
+        -1,
+        2.0,
+        1.5,
+        float("nan"),
+        float("inf"),
+        10**400,
+        -(10**5000),
+        1j,
+        "",
+        " ",
+        "x",
+        "16",
+    ),
+    *(
+        "1e400",
+        "nan",
+        "True",
+        "\0",
+        "conv",
+        b"x",
+        bytearray(b"1"),
+        [],
+        [16],
+        [1.5],
+        [[16]],
+        (True,),
+        {},
+        {"a": 1},
+    ),
+    *(
+        {1},
+        object(),
+        decimal.Decimal("0.5"),
+        decimal.Decimal("NaN"),
+        fractions.Fraction(1, 3),
+        Path("a"),
+        range(3),
+    ),
+    *(
+        np.int64(3),
+        np.float32(0.5),
+        np.array(3),
+        np.array([3, 4]),
+        np.array([[3]]),
+        np.array(None),
+        np.bool_(1),
+    ),
+    *(
+        np.array("x"),
+        jnp.ones(()),
+        jnp.ones(2),
+        jnp.bfloat16(2),
+        len,
+        Config,
+        Config(),
+        Model,
+        iter([1]),
+        enum.Enum,
+    ),
+]
+
+
+def is_of(declared, value):
+    """Whether the value is exactly of the declared type."""
+    origin, arguments = get_origin(declared), get_args(declared)
+    if origin is types.UnionType:
+        return any(is_of(one, value) for one in arguments)
+    if origin is tuple:
+        return type(value) is tuple and all(is_of(arguments[0], one) for one in value)
+    if origin is Literal:
+        return type(value) is str and value in arguments
+    return type(value) is declared
+
+
+@pytest.mark.parametrize("given", ODD, ids=show)
+def test_whatever_a_field_is_given_it_ends_as_its_type_or_by_name(given):
+    for section in dataclasses.fields(Config):
+        if not dataclasses.is_dataclass(section.default):
+            continue
+        for name, declared in get_type_hints(section.type).items():
+            kind: Any = section.type
+            config, problems = converted(Config(**{section.name: kind(**{name: given})}))
+            value = getattr(getattr(config, section.name), name)
+            assert is_of(declared, value), (name, value)
+            if problems:
+                (one,) = problems
+                assert one.startswith(f"{section.name}.{name} ")
+                assert len(one) < 400
+
+
+def test_a_section_may_be_any_that_loses_nothing():
+    class Mine(Model):
+        pass
+
+    @dataclasses.dataclass(frozen=True)
+    class Larger(Train):
+        patience: int = 3
+
+    config, problems = converted(Config(model=Mine(latent_dim=3), train={"steps": 5}))  # type: ignore
+    assert problems == []
+    assert config == Config(model=Model(latent_dim=3), train=Train(steps=5))
+    assert type(config.model) is Model
+    wrong: Any = Config(train=Larger(), optimizer=Train(), eval=None, data=Data)  # type: ignore
+    assert [problem.split(" cannot work")[-1][:40] for problem in converted(wrong)[1]] == [
+        ": it must be Data(...)",
+        ": it must be Optimizer(...)",
+        "train.patience is no field of train: It ha"[:40],
+        ": it must be Eval(...)",
+    ]
+    assert converted(3)[1] == [" 3 cannot work: it must be Config(...)"]
+
+
+def test_a_misspelt_field_is_named_with_the_one_that_was_meant():
+    problems = converted({"train": {"stepz": 3}, "modell": {}, 4: 4})[1]
+    assert problems[0].startswith(
+        "modell is no field of the configuration: did you mean model? It has seed, data"
+    )
+    assert problems[1].startswith("4 is no field of the configuration: It has seed")
+    assert problems[2].startswith(
+        "train.stepz is no field of train: did you mean steps? It has steps, batch_size"
+    )
+
+
+def test_a_configuration_that_is_right_stays_what_it_is():
+    config = Config(seed=3, model=Model(hidden=(5, 6)), optimizer=Optimizer(clip_norm=None))
+    assert converted(config) == (config, [])
