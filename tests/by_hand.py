@@ -1,4 +1,4 @@
-"""A run written out in float64 NumPy, from the formulas alone: what the package should compute, computed another way.
+"""A run written out in float64 NumPy, from the formulas alone: what is right, computed another way.
 
 Nothing of the package is called. Its configuration is read, and its modules are looked into for their arrays.
 The one thing that is taken from JAX is the generator of the initial weights.
