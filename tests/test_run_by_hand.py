@@ -200,3 +200,15 @@ def test_a_convolutional_model_is_scored_as_by_hand_and_test_images_never_mirror
     exact = by_hand.in_float64(vae)
     z, _ = by_hand.posterior(config, exact, np.asarray(both[::2], float))
     np.testing.assert_allclose(both[1::2], by_hand.shown(config, exact, z, (7, 9, 2)), atol=1e-4)
+
+
+def test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time(both):
+    before = both.summary["goodput"]
+    again = fit(both.config, both.folder)
+    after = again["goodput"]
+    assert after["lost_to_restarts_seconds"] == before["lost_to_restarts_seconds"]
+    for name in ("train_seconds", "checkpoint_stall_seconds", "data_wait_seconds"):
+        assert after[name] == before[name]
+    assert after["evaluate_seconds"] > before["evaluate_seconds"]
+    assert after["wall_seconds"] > before["wall_seconds"]
+    assert (again["test"], again["throughput"]) == (both.summary["test"], both.summary["throughput"])
