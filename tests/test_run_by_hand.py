@@ -2,6 +2,7 @@
 float64 NumPy (``by_hand``): its log, evaluations, pictures, checkpoints and what is made of them later."""
 
 import dataclasses
+import functools
 import json
 import re
 
@@ -66,11 +67,13 @@ def close(ours, wanted):
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    return Both(tmp_path_factory.mktemp("by_hand"))
+def made(tmp_path_factory):
+    """Made by the first test that calls this, not before it: where a run breaks off, a test has failed."""
+    return functools.cache(lambda: Both(tmp_path_factory.mktemp("by_hand")))
 
 
-def test_a_line_is_the_mean_over_the_steps_since_the_last_multiple_of_log_every(both):
+def test_a_line_is_the_mean_over_the_steps_since_the_last_multiple_of_log_every(made):
+    both = made()
     assert list(both.train) == [4, 6, 8, 10]
     # Step 6 was the first process's last; its line and that of step 8 begin with the same step.
     for end, first in ((4, 0), (6, 4), (8, 4), (10, 8)):
@@ -81,7 +84,8 @@ def test_a_line_is_the_mean_over_the_steps_since_the_last_multiple_of_log_every(
         np.testing.assert_allclose(line["learning_rate"], both.run.steps[end - 1][3], rtol=1e-6)
 
 
-def test_speeds_are_of_this_processs_steps(both):
+def test_speeds_are_of_this_processs_steps(made):
+    both = made()
     speed, seconds = both.summary["throughput"]["examples_per_second"], both.train[6]["seconds"]
     trained = speed * (both.summary["throughput"]["train_seconds"] - seconds)
     np.testing.assert_allclose(trained, 4 * 8, rtol=1e-6)
@@ -94,7 +98,8 @@ def test_speeds_are_of_this_processs_steps(both):
 
 
 @pytest.mark.parametrize("step", [2, 4, 6, 8, 10])
-def test_evaluations_are_of_the_averaged_weights_and_of_every_test_image(both, step):
+def test_evaluations_are_of_the_averaged_weights_and_of_every_test_image(made, step):
+    both = made()
     samples = 5 if step in (6, 10) else 2
     wanted = by_hand.evaluate(CONFIG, both.averages[step], TEST, samples)
     ours = {name: value for name, value in both.test[step].items() if name not in ("step", "split")}
@@ -118,7 +123,8 @@ def tiles(path, columns, height, width, count):
 
 
 @pytest.mark.parametrize("step", [4, 10])
-def test_pictures_are_of_the_averaged_weights_with_pairs_side_by_side(both, step):
+def test_pictures_are_of_the_averaged_weights_with_pairs_side_by_side(made, step):
+    both = made()
     average = both.averages[step]
     roots = [by_hand.fold_in(by_hand.stream(4, "pictures"), n) for n in range(9)]
     keys = jax.random.wrap_key_data(np.array(roots, np.uint32), impl="threefry2x32")
@@ -133,7 +139,8 @@ def test_pictures_are_of_the_averaged_weights_with_pairs_side_by_side(both, step
     np.testing.assert_allclose(pairs[1::2], by_hand.shown(CONFIG, average, z, (5, 4, 1)), atol=0.51 / 255)
 
 
-def test_checkpoints_hold_the_state_after_their_step(both):
+def test_checkpoints_hold_the_state_after_their_step(made):
+    both = made()
     assert sorted(int(path.name) for path in (both.folder / "checkpoints").iterdir()) == [2, 4, 6, 8, 10]
     for step in (6, 8):
         path = (both.folder / "checkpoints" / str(step) / "default").resolve()
@@ -143,12 +150,14 @@ def test_checkpoints_hold_the_state_after_their_step(both):
             close(ours, wanted)
 
 
-def test_the_loaded_model_is_the_average_at_the_last_step(both):
+def test_the_loaded_model_is_the_average_at_the_last_step(made):
+    both = made()
     model = jaxvae.load_model(both.folder)
     close(model, both.averages[10])
 
 
-def test_a_replayed_step_shows_its_loss_its_gradient_and_its_images(both):
+def test_a_replayed_step_shows_its_loss_its_gradient_and_its_images(made):
+    both = made()
     said = replay(both.config, both.folder, 8)
     shown = re.search(r"loss (\S+); norm of the gradient (\S+) ", said)
     assert shown
@@ -202,7 +211,8 @@ def test_a_convolutional_model_is_scored_as_by_hand_and_test_images_never_mirror
     np.testing.assert_allclose(both[1::2], by_hand.shown(config, exact, z, (7, 9, 2)), atol=1e-4)
 
 
-def test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time(both):
+def test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time(made):
+    both = made()
     before = both.summary["goodput"]
     again = fit(both.config, both.folder)
     after = again["goodput"]
