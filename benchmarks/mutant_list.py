@@ -32,6 +32,9 @@ LINES = f"{RUN}::test_a_line_is_the_mean_over_the_steps_since_the_last_multiple_
 SPEEDS = f"{RUN}::test_speeds_are_of_this_processs_steps"
 LAYERS = "test_networks.py::test_every_layer_has_its_width_and_the_decoder_mirrors_the_encoder"
 BOUNDS = "test_config.py::test_each_bound_lets_in_what_is_just_right_and_nothing_beyond"
+NOISE = f"{STEP}::test_noise_is_standard_normal_of_its_own_for_every_image_and_step"
+REPLAY = f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images"
+SEED = f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"
 BOTH = "test_config.py::test_pixels_are_binarised_or_dequantised_and_never_both"
 LEDGER = f"{RUN}::test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time"
 RESUME = "test_config.py::test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else"
@@ -65,15 +68,15 @@ MUTANTS = [
     *_area(
         "mathematics",
         "objectives",
-        ("the distortion has the wrong sign", "distortion = -likelihood.log_prob(x)", "distortion = likelihood.log_prob(x)", "test_objectives.py"),
-        ("the ELBO adds the rate", "return -(self.distortion + self.rate)", "return -(self.distortion - self.rate)", "test_objectives.py"),
-        ("importance weights without the prior", "+ standard_normal_log_prob(z) - posterior", "- posterior", f"test_objectives.py {SCORES}"),
-        ("importance weights without the posterior", " - posterior.log_prob(z)\n", "\n", f"test_objectives.py {SCORES}"),
-        ("the bound is a sum, not a mean", "largest + jnp.log(total / count)", "largest + jnp.log(total)", "test_objectives.py"),
-        ("every importance sample is the same", "jax.random.fold_in(key, k)", "jax.random.fold_in(key, 0 * k)", f"test_objectives.py {SCORES}"),
-        ("the largest weight is not made up for", "total * jnp.exp(largest - new_largest) +", "total +", "test_objectives.py"),
-        ("one importance sample too few", "jax.lax.fori_loop(0, samples,", "jax.lax.fori_loop(1, samples,", f"test_objectives.py {SCORES}"),
-        ("the distortion is of the last draw", "log_likelihoods + log_likelihood\n", "log_likelihood\n", f"test_objectives.py {SCORES}"),
+        ("the distortion has the wrong sign", "distortion = -likelihood.log_prob(x)", "distortion = likelihood.log_prob(x)", EIGHT),
+        ("the ELBO adds the rate", "return -(self.distortion + self.rate)", "return -(self.distortion - self.rate)", "test_objectives.py::test_the_importance_weighted_bound_grows_with_its_samples_from_the_elbo"),
+        ("importance weights without the prior", "+ standard_normal_log_prob(z) - posterior", "- posterior", SCORES),
+        ("importance weights without the posterior", " - posterior.log_prob(z)\n", "\n", SCORES),
+        ("the bound is a sum, not a mean", "largest + jnp.log(total / count)", "largest + jnp.log(total)", SCORES),
+        ("every importance sample is the same", "jax.random.fold_in(key, k)", "jax.random.fold_in(key, 0 * k)", SCORES),
+        ("the largest weight is not made up for", "total * jnp.exp(largest - new_largest) +", "total +", SCORES),
+        ("one importance sample too few", "jax.lax.fori_loop(0, samples,", "jax.lax.fori_loop(1, samples,", SCORES),
+        ("the distortion is of the last draw", "log_likelihoods + log_likelihood\n", "log_likelihood\n", SCORES),
     ),
     *_area(
         "mathematics",
@@ -83,7 +86,7 @@ MUTANTS = [
         ("tanh computes a sigmoid", '"tanh": jnp.tanh', '"tanh": jax.nn.sigmoid', "test_networks.py::test_activations_are_their_formulas"),
         ("dense layers without biases", "return self.matrix @ x + self.bias", "return self.matrix @ x", "test_networks.py::test_an_mlp_is_affine_maps_with_the_activation_between test_networks.py::test_the_decoder_starts_from_its_output_bias"),
         ("Glorot's bound is He's", "bound = math.sqrt(6 / (n_in + n_out))", "bound = math.sqrt(6 / n_in)", f"test_networks.py::test_weights_start_glorot_uniform_and_biases_zero {STEP}"),
-        ("all layers start alike", "key=key)\n            for i, (n_in", "key=keys[0])\n            for i, (n_in", f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"),
+        ("all layers start alike", "key=key)\n            for i, (n_in", "key=keys[0])\n            for i, (n_in", SEED),
         ("the activation comes before the first layer too", "layer(x if i == 0 else ACT", "layer(x if i < 0 else ACT", "test_networks.py::test_an_mlp_is_affine_maps_with_the_activation_between"),
         ("odd sides are padded at their beginning", "((0, height % 2), (0, width % 2), (0, 0))", "((height % 2, 0), (width % 2, 0), (0, 0))", CONV),
         ("odd sides are cut at their beginning", "kernel)[: shape[0], : shape[1]]", "kernel)[-shape[0] :, -shape[1] :]", CONV),
@@ -100,10 +103,10 @@ MUTANTS = [
         "vae",
         ("hidden widths are not mirrored", "mirrored = (config.hidden[::-1],", "mirrored = (config.hidden,", LAYERS),
         ("channels are not mirrored", "config.channels[::-1], *mirrored", "config.channels, *mirrored", LAYERS),
-        ("encoder and decoder start from one key", "key_encoder, key_decoder = jax.random.split(key)", "key_encoder = key_decoder = key", f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"),
+        ("encoder and decoder start from one key", "key_encoder, key_decoder = jax.random.split(key)", "key_encoder = key_decoder = key", SEED),
         ("sigma starts at its square", "unbounded_log_scale(math.log(sigma))", "unbounded_log_scale(2 * math.log(sigma))", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
         ("sigma learns though it is fixed", "if self.learned else jax", "if True else jax", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
-        ("a Bernoulli decoder starts at the mean, not its logit", "output_bias = jax.scipy.special.logit(jnp.clip(pixel_mean, 1e-3, 1 - 1e-3))", "output_bias = pixel_mean", "test_vae.py::test_an_untrained_model_scores_like_independent_pixels_at_the_training_mean"),
+        ("a Bernoulli decoder starts at the mean, not its logit", "output_bias = jax.scipy.special.logit(jnp.clip(pixel_mean, 1e-3, 1 - 1e-3))", "output_bias = pixel_mean", SEED),
         ("reconstructions are of random latents", "self.decode(self.encode(x).mean).mean", "self.decode(0 * self.encode(x).mean).mean", PICTURES),
         ("samples are of half the prior's spread", "jax.random.normal(key, (self.latent_dim,))", "0.5 * jax.random.normal(key, (self.latent_dim,))", PICTURES),
     ),
@@ -136,18 +139,18 @@ MUTANTS = [
     *_area(
         "randomness",
         "state",
-        ("initial weights ignore the seed", "key=stream(config.seed, Stream.INITIAL_WEIGHTS)", "key=stream(0, Stream.INITIAL_WEIGHTS)", f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"),
-        ("initial weights draw from the posterior's stream", "Stream.INITIAL_WEIGHTS)", "Stream.POSTERIOR)", f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"),
+        ("initial weights ignore the seed", "key=stream(config.seed, Stream.INITIAL_WEIGHTS)", "key=stream(0, Stream.INITIAL_WEIGHTS)", SEED),
+        ("initial weights draw from the posterior's stream", "Stream.INITIAL_WEIGHTS)", "Stream.POSTERIOR)", SEED),
     ),
     *_area(
         "randomness",
         "step",
-        ("binarisation draws from the posterior's stream", "else Stream.BINARIZATION\n", "else Stream.POSTERIOR\n", f"{STEP}::test_binarisation_is_drawn_anew_at_every_visit_and_apart_from_the_posteriors_noise {STEP}::test_noise_is_standard_normal_of_its_own_for_every_image_and_step"),
+        ("binarisation draws from the posterior's stream", "else Stream.BINARIZATION\n", "else Stream.POSTERIOR\n", f"{STEP}::test_binarisation_is_drawn_anew_at_every_visit_and_apart_from_the_posteriors_noise {NOISE}"),
         ("flips draw from the posterior's stream", "(Stream.POSTERIOR, pixels, Stream.FLIPS)", "(Stream.POSTERIOR, pixels, Stream.POSTERIOR)", FLIPS),
-        ("training's streams ignore the seed", "TrainKeys(*(stream(config.seed, name)", "TrainKeys(*(stream(0, name)", f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"),
+        ("training's streams ignore the seed", "TrainKeys(*(stream(config.seed, name)", "TrainKeys(*(stream(0, name)", SEED),
         ("noise is the same at every step", "fold_in_each(jax.random.fold_in(key, step), positions)", "fold_in_each(jax.random.fold_in(key, 0 * step), positions)", EIGHT),
         ("noise is of the next step", "fold_in_each(jax.random.fold_in(key, step), positions)", "fold_in_each(jax.random.fold_in(key, step + 1), positions)", EIGHT),
-        ("one noise for a whole batch", "return x, each(keys.posterior)", "return x, each(keys.posterior)[jnp.zeros_like(positions)]", f"{STEP}::test_noise_is_standard_normal_of_its_own_for_every_image_and_step"),
+        ("one noise for a whole batch", "return x, each(keys.posterior)", "return x, each(keys.posterior)[jnp.zeros_like(positions)]", NOISE),
         ("noise belongs to the image, not the position", "return x, each(keys.posterior)", "return x, fold_in_each(jax.random.fold_in(keys.posterior, step), indices)", EIGHT),
         ("a device's noise is that of the first", "positions = jax.lax.axis_index(axis_name) * local +", "positions = 0 * jax.lax.axis_index(axis_name) * local +", f"{EIGHT} test_step.py"),
         ("dequantisation noise is fixed per image", 'if data.binarization == "static" else each(keys.pixels)', 'if data.binarization in ("static", "none") else each(keys.pixels)', f"{STEP}::test_dequantisation_is_drawn_anew_at_every_visit"),
@@ -181,7 +184,7 @@ MUTANTS = [
     *_area(
         "order",
         "call",
-        ("the order of training ignores the seed", "order.indices(config.seed, step", "order.indices(0, step", f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"),
+        ("the order of training ignores the seed", "order.indices(config.seed, step", "order.indices(0, step", SEED),
         ("every call sees the first images", "step * batch, steps * batch, examples)", "0 * batch, steps * batch, examples)", EIGHT),
         ("every batch is one step late", "order.indices(config.seed, step * batch,", "order.indices(config.seed, (step + 1) * batch,", EIGHT),
         ("only a part of the images is ever seen", "steps * batch, examples)", "steps * batch, examples // batch * batch)", f"{EIGHT} {STEP}::test_an_epoch_consumes_every_image_once_as_the_gradient_tells"),
@@ -283,21 +286,21 @@ MUTANTS = [
         ("a line's speed counts steps, not images", "(step - self._logged_step) * self.config.train.batch_size", "(step - self._logged_step)", SPEEDS),
         ("a line's speed is since the start", "self._logged_at, self._logged_step = now, step", "self._logged_step = step", SPEEDS),
         ("reconstruction pairs are torn apart on an odd grid", "self.config.eval.grid // 2 * 2", "self.config.eval.grid", PICTURES),
-        ("the last state is not saved", "step % train.checkpoint_every == 0 or last", "step % train.checkpoint_every == 0 and not last", f"{RUN} test_fit.py::test_other_cadences_continue_the_same_training"),
+        ("the last state is not saved", "step % train.checkpoint_every == 0 or last", "step % train.checkpoint_every == 0 and not last", RUN),
         ("the last line is not written", "== 0 or due.step == self.config.train.steps:\n            self._log", "== 0:\n            self._log", LINES),
     ),
     *_area(
         "the run",
         "diagnosis",
-        ("a replayed loss has another beta", "gradient(state.model, x, noise, beta, config.train.precision)", "gradient(state.model, x, noise, 2 * beta, config.train.precision)", f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images"),
-        ("a replayed step has the noise of the next", "example_inputs(config.data, keys, state.step,", "example_inputs(config.data, keys, state.step + 1,", f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images"),
-        ("the smallest log-scale is the largest", "jnp.stack([log_scale.min(), log_scale.max()])", "jnp.stack([log_scale.max(), log_scale.max()])", f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images"),
+        ("a replayed loss has another beta", "gradient(state.model, x, noise, beta, config.train.precision)", "gradient(state.model, x, noise, 2 * beta, config.train.precision)", REPLAY),
+        ("a replayed step has the noise of the next", "example_inputs(config.data, keys, state.step,", "example_inputs(config.data, keys, state.step + 1,", REPLAY),
+        ("the smallest log-scale is the largest", "jnp.stack([log_scale.min(), log_scale.max()])", "jnp.stack([log_scale.max(), log_scale.max()])", REPLAY),
     ),
     *_area(
         "the run",
         "replay",
-        ("another image is named", "(training image {indices[worst]})", "(training image {worst})", f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images"),
-        ("a replay begins after the step", "read(state, until=step)", "read(state)", f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images test_replay.py"),
+        ("another image is named", "(training image {indices[worst]})", "(training image {worst})", REPLAY),
+        ("a replay begins after the step", "read(state, until=step)", "read(state)", REPLAY),
     ),
     *_area(
         "the run",

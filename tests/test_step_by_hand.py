@@ -222,6 +222,10 @@ def test_the_seed_decides_weights_order_and_every_draw():
         for network, wanted in ((model.encoder.mlp, encoder), (model.decoder.mlp, decoder)):
             for layer, matrix in zip(network.layers, wanted, strict=True):
                 np.testing.assert_array_equal(layer.matrix, matrix)
+            assert not any(np.any(layer.bias) for layer in network.layers[:-1])
+        assert not np.any(model.encoder.mlp.layers[-1].bias)
+        log_odds = np.log(MEAN.ravel() / (1 - MEAN.ravel()))
+        np.testing.assert_allclose(model.decoder.mlp.layers[-1].bias, log_odds, rtol=1e-4, atol=1e-6)
     orders = [call_indices(config, 50, 0, 6, 1).ravel() for config in (first, second)]
     assert np.mean(orders[0] == orders[1]) < 0.2
     for data in (
