@@ -258,6 +258,8 @@ class Run:
         self.mean = self.square = jax.tree.map(np.zeros_like, self.model)
         self.steps = []
         """Rate, distortion, loss, learning rate and norm of the gradient of every step so far."""
+        self.gradients = []
+        """Of every step so far, before they are clipped."""
 
     def step(self):
         config, adam, t = self.config, self.config.optimizer, self.t
@@ -272,6 +274,7 @@ class Run:
         grads = gradient(loss, self.model)
         if config.model.likelihood == "gaussian" and not config.model.learn_sigma:
             grads.likelihood.raw_log_sigma[...] = 0
+        self.gradients.append(grads)
         norm = math.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(grads)))
         if adam.clip_norm is not None and norm > adam.clip_norm:
             grads = jax.tree.map(lambda g: g * adam.clip_norm / norm, grads)

@@ -242,3 +242,16 @@ def test_a_fixed_order_wants_batches_of_a_multiple_of_eight():
             with pytest.raises(UserError, match=r"train\.batch_size"):
                 validate(config)
         validate(Config(train=Train(batch_size=size)))
+
+
+def test_defaults_are_those_that_were_published():
+    # Kingma and Ba 2014; and the ELBO itself.
+    adam = Optimizer()
+    assert (adam.beta1, adam.beta2, adam.epsilon) == (0.9, 0.999, 1e-8)
+    assert (Objective().beta, Objective().beta_warmup_steps) == (1.0, 0)
+    assert (Model().likelihood, Data().binarization, Data().dequantization) == (
+        "bernoulli",
+        "dynamic",
+        "none",
+    )
+    assert (Data().horizontal_flips, Train().precision, Train().non_finite) == (False, "float32", "stop")

@@ -175,6 +175,17 @@ def test_a_replayed_step_shows_its_loss_its_gradient_and_its_images(made):
             [float(found[1]), float(found[2])], [values.mean(), values.max()], rtol=1e-4
         )
         assert int(found[3]) == which[np.argmax(values)]
+    # The largest gradient is that of a whole array, the largest weight a single number.
+    for name, tree, size in (
+        ("weights", both.weights[8], lambda leaf: np.abs(leaf).max()),
+        ("gradients", both.run.gradients[8], np.linalg.norm),
+    ):
+        sizes = {jax.tree_util.keystr(path): size(leaf) for path, leaf in jax.tree.leaves_with_path(tree)}
+        largest = max(sizes, key=lambda path: sizes[path])
+        found = re.search(rf"{name}: all finite, largest (\S+) in (\S+)", said)
+        assert found
+        np.testing.assert_allclose(float(found[1]), sizes[largest], rtol=1e-3)
+        assert found[2] == largest.lstrip(".")
     _, log_scale = by_hand.posterior(CONFIG, both.weights[8], x)
     low, high = re.search(r"log-scale of q\(z\|x\): from (\S+) to (\S+)", said).groups()  # type: ignore[union-attr]
     np.testing.assert_allclose([float(low), float(high)], [log_scale.min(), log_scale.max()], rtol=1e-3)
@@ -222,3 +233,17 @@ def test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time(made):
     assert after["evaluate_seconds"] > before["evaluate_seconds"]
     assert after["wall_seconds"] > before["wall_seconds"]
     assert (again["test"], again["throughput"]) == (both.summary["test"], both.summary["throughput"])
+
+
+def test_scores_are_computed_in_full_precision_whatever_is_set():
+    images = np.zeros((4, 3, 3, 1), np.uint8)
+    config, device = Config(model=Model(latent_dim=2, hidden=(3,))), jax.devices()[:1]
+    evaluator = Evaluator(config, images, device)
+    shapes = state_shapes(config, (3, 3, 1)).model
+    with jax.default_matmul_precision("bfloat16"):
+        score = evaluator.map_scores(device)
+        indices = np.zeros((1, 1, 4), np.int32)
+        program = score.lower(shapes, indices, np.int32(1), evaluator._keys, images).as_text()
+    products = [line for line in program.splitlines() if "dot_general" in line]
+    assert len(products) >= 4
+    assert all("precision = [HIGHEST, HIGHEST]" in line for line in products)

@@ -13,6 +13,7 @@ from jaxvae.call import TrainCall, call_indices
 from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
 from jaxvae.noise import normal
 from jaxvae.parallel import devices_for, replicate
+from jaxvae.preprocessing import preprocess
 from jaxvae.state import initial_state
 from jaxvae.step import as_rows, example_inputs, train_keys
 from jaxvae.streaming import TrainFeed
@@ -81,6 +82,39 @@ def test_eight_steps_are_those_written_out(name):
     if config.optimizer.clip_norm is not None and config.optimizer.clip_norm > 1:
         # Some gradients are clipped and some are not.
         assert min(norms) < config.optimizer.clip_norm < max(norms)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Data(binarization="dynamic"),
+        Data(binarization="threshold"),
+        Data(binarization="none"),
+        Data(binarization="none", dequantization="uniform"),
+    ],
+    ids=lambda data: f"{data.binarization}-{data.dequantization}",
+)
+@pytest.mark.parametrize("shape", [(16, 16, 3), (5, 5, 1)])
+def test_every_pixel_is_drawn_to_the_bit_as_by_hand(data, shape):
+    rng = np.random.default_rng(2)
+    images = rng.integers(0, 256, (24, *shape), dtype=np.uint8)
+    words = rng.integers(0, 2**32, (24, 2), dtype=np.uint32)
+    keys = jax.random.wrap_key_data(words, impl="threefry2x32")
+    ours = jax.jit(jax.vmap(preprocess, (0, 0, None)), static_argnums=2)(jnp.asarray(images), keys, data)
+    wanted = [
+        by_hand.as_seen(image, tuple(map(int, key)), data) for image, key in zip(images, words, strict=True)
+    ]
+    np.testing.assert_allclose(
+        ours, np.array(wanted), rtol=0, atol=0 if data.binarization != "none" else 1e-7
+    )
+
+
+def test_normal_draws_are_the_quantiles_of_threefrys_words():
+    words = np.random.default_rng(3).integers(0, 2**32, (8, 2), dtype=np.uint32)
+    keys = jax.random.wrap_key_data(words, impl="threefry2x32")
+    ours = jax.jit(jax.vmap(lambda key: normal(key, (3, 67))))(keys)
+    wanted = [by_hand.normal(tuple(map(int, key)), 3 * 67).reshape(3, 67) for key in words]
+    np.testing.assert_allclose(ours, np.array(wanted), rtol=2e-5, atol=1e-6)
 
 
 def seen(data, steps, indices, images=IMAGES, seed=3, **model):
