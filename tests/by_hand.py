@@ -5,8 +5,10 @@ The one thing that is taken from JAX is the generator of the initial weights.
 """
 
 import math
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
@@ -43,6 +45,11 @@ def fold_in(key, *numbers):
     for number in numbers:
         key = threefry(key, (0, int(number)))
     return key
+
+
+def as_jax(keys):
+    """Keys, each of two words, as JAX has them."""
+    return jax.random.wrap_key_data(jnp.asarray(np.array(keys, np.uint32)), impl="threefry2x32")
 
 
 def stream(seed, name):
@@ -110,13 +117,10 @@ def seen_in_step(config, images, step):
     return np.array(x), np.array(noise), which
 
 
-def test_images_as_seen(config, images):
+def scored_images(config, images):
     """Test images are drawn once, by their index, and never mirrored."""
     root = stream(config.seed, "test_binarization")
     return np.array([as_seen(image, fold_in(root, i), config.data) for i, image in enumerate(images)])
-
-
-test_images_as_seen.__test__ = False
 
 
 # --- the model; its arrays may be complex, whose imaginary parts are then derivatives -----------------------
@@ -137,7 +141,7 @@ def glorot(key, shape, fan_in, fan_out):
 
 def initial_weights(config, image_shape):
     """The weights of an MLP's encoder and of its decoder, outputs first, layer by layer."""
-    key = jax.random.wrap_key_data(np.array(stream(config.seed, "weights"), np.uint32), impl="threefry2x32")
+    key = as_jax(stream(config.seed, "weights"))
     pixels, (hidden, latents) = math.prod(image_shape), (config.model.hidden, config.model.latent_dim)
     found = []
     for widths, half in zip(
@@ -226,11 +230,11 @@ def rate_and_distortion(config, model, x, noise):
     return rate, -log_likelihood(config, model, x, output)
 
 
-def in_float64(tree):
+def in_float64(tree) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
 
 
-def gradient(function, tree):
+def gradient(function, tree) -> Any:
     """Of a real analytic function of real arrays, one number at a time, by a step into the complex plane."""
     leaves, structure = jax.tree.flatten(tree)
     found = []
@@ -305,7 +309,7 @@ class Run:
 def evaluate(config, model, images, samples):
     """Every number that an evaluation reports, of these images."""
     model, latents = in_float64(model), config.model.latent_dim
-    x, root = test_images_as_seen(config, images), stream(config.seed, "test_posterior")
+    x, root = scored_images(config, images), stream(config.seed, "test_posterior")
     mean, log_scale = posterior(config, model, x)
     rate = 0.5 * (mean**2 + np.exp(2 * log_scale) - 1 - 2 * log_scale).sum(1)
     log_weights, log_likelihoods = [], []

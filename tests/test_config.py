@@ -3,7 +3,9 @@ import json
 import subprocess
 import sys
 import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,7 +133,7 @@ EVERYTHING_IS_USED = Config(
 )
 
 
-def all_fields():
+def all_fields() -> Iterator[tuple[str, Any, Any]]:
     for field in dataclasses.fields(Config):
         section = getattr(EVERYTHING_IS_USED, field.name)
         if dataclasses.is_dataclass(section):

@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -106,7 +107,7 @@ def test_activations_are_their_formulas(name, formula):
 def test_every_layer_has_its_width_and_the_decoder_mirrors_the_encoder(channels, flat):
     conv = {"architecture": "conv", "channels": channels} if channels else {}
     config = Config(model=Model(latent_dim=4, hidden=(7, 5, 3), **conv))  # type: ignore[arg-type]
-    model = state_shapes(config, (5, 6, 1)).model
+    model: Any = state_shapes(config, (5, 6, 1)).model
     for network, widths in ((model.encoder, (flat, 7, 5, 3, 8)), (model.decoder, (4, 3, 5, 7, flat))):
         pairs = [(layer.weight.shape, layer.bias.shape, layer.inputs_first) for layer in network.mlp.layers]
         wanted = [(n, m) if i == 0 else (m, n) for i, (n, m) in enumerate(itertools.pairwise(widths))]
@@ -127,7 +128,7 @@ def test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32(architect
     model = Model(latent_dim=2, hidden=(4,), likelihood="gaussian", sigma=0.3, **conv)  # type: ignore[arg-type]
 
     def said(vae, x):
-        low = compute_copy(vae, "bfloat16")
+        low: Any = compute_copy(vae, "bfloat16")
         posterior = low.encode(x)
         likelihood = low.decode(posterior.mean)
         parts = (posterior.mean, posterior.log_scale, likelihood.mean, likelihood.log_scale)
@@ -141,5 +142,5 @@ def test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32(architect
 
 def test_sigma_keeps_the_digits_that_bfloat16_has_not(make_vae):
     vae = make_vae(shape=(2, 2, 1), latent_dim=2, hidden=(4,), likelihood="gaussian", sigma=0.3)
-    low = compute_copy(vae, "bfloat16")
+    low: Any = compute_copy(vae, "bfloat16")
     np.testing.assert_allclose(np.exp(float(low.decode(jnp.zeros(2)).log_scale)), 0.3, rtol=1e-5)

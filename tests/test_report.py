@@ -44,10 +44,9 @@ SUMMARY = {
 def test_the_table_names_every_number(capsys):
     Watcher().table(SUMMARY)
     lines = capsys.readouterr().out.splitlines()
-    rows = dict(
-        re.fullmatch(r"  (\S.*?|  \S+) {3,}(.*)", line).groups() for line in lines if line.startswith("  ")
-    )  # type: ignore[union-attr]
-    assert {name.strip(): re.split(r" {3}", said)[0].strip() for name, said in rows.items()} == {
+    found = [re.fullmatch(r"  (\S.*?|  \S+) {3,}(.*)", line) for line in lines]
+    rows = {match[1].strip(): match[2] for match in found if match}
+    assert {name: re.split(r" {3}", said)[0].strip() for name, said in rows.items()} == {
         "ELBO": "-101.125 +- 0.512",
         "rate": "25.250",
         "distortion": "75.875",

@@ -127,13 +127,13 @@ def test_pictures_are_of_the_averaged_weights_with_pairs_side_by_side(made, step
     both = made()
     average = both.averages[step]
     roots = [by_hand.fold_in(by_hand.stream(4, "pictures"), n) for n in range(9)]
-    keys = jax.random.wrap_key_data(np.array(roots, np.uint32), impl="threefry2x32")
+    keys = by_hand.as_jax(roots)
     z = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (2,)))(keys), float)
     samples = tiles(both.folder / "images" / f"samples-{step}.png", 3, 5, 4, 9)
     np.testing.assert_allclose(samples, by_hand.shown(CONFIG, average, z, (5, 4, 1)), atol=0.51 / 255)
     # Three pairs in rows of two: an image is never parted from its reconstruction.
     pairs = tiles(both.folder / "images" / f"reconstructions-{step}.png", 2, 5, 4, 6)
-    x = by_hand.test_images_as_seen(CONFIG, TEST)[:3]
+    x = by_hand.scored_images(CONFIG, TEST)[:3]
     np.testing.assert_array_equal(pairs[::2], x)
     z, _ = by_hand.posterior(CONFIG, average, x)
     np.testing.assert_allclose(pairs[1::2], by_hand.shown(CONFIG, average, z, (5, 4, 1)), atol=0.51 / 255)
@@ -216,7 +216,7 @@ def test_a_convolutional_model_is_scored_as_by_hand_and_test_images_never_mirror
     for name, value in by_hand.evaluate(config, vae, images, 3).items():
         np.testing.assert_allclose(ours[name], value, rtol=2e-4, atol=2e-3, err_msg=name)
     _, both = evaluator.pictures(vae)
-    np.testing.assert_allclose(both[::2], by_hand.test_images_as_seen(config, images), atol=1e-6)
+    np.testing.assert_allclose(both[::2], by_hand.scored_images(config, images), atol=1e-6)
     exact = by_hand.in_float64(vae)
     z, _ = by_hand.posterior(config, exact, np.asarray(both[::2], float))
     np.testing.assert_allclose(both[1::2], by_hand.shown(config, exact, z, (7, 9, 2)), atol=1e-4)

@@ -99,7 +99,7 @@ def test_every_pixel_is_drawn_to_the_bit_as_by_hand(data, shape):
     rng = np.random.default_rng(2)
     images = rng.integers(0, 256, (24, *shape), dtype=np.uint8)
     words = rng.integers(0, 2**32, (24, 2), dtype=np.uint32)
-    keys = jax.random.wrap_key_data(words, impl="threefry2x32")
+    keys = by_hand.as_jax(words)
     ours = jax.jit(jax.vmap(preprocess, (0, 0, None)), static_argnums=2)(jnp.asarray(images), keys, data)
     wanted = [
         by_hand.as_seen(image, tuple(map(int, key)), data) for image, key in zip(images, words, strict=True)
@@ -111,7 +111,7 @@ def test_every_pixel_is_drawn_to_the_bit_as_by_hand(data, shape):
 
 def test_normal_draws_are_the_quantiles_of_threefrys_words():
     words = np.random.default_rng(3).integers(0, 2**32, (8, 2), dtype=np.uint32)
-    keys = jax.random.wrap_key_data(words, impl="threefry2x32")
+    keys = by_hand.as_jax(words)
     ours = jax.jit(jax.vmap(lambda key: normal(key, (3, 67))))(keys)
     wanted = [by_hand.normal(tuple(map(int, key)), 3 * 67).reshape(3, 67) for key in words]
     np.testing.assert_allclose(ours, np.array(wanted), rtol=2e-5, atol=1e-6)
