@@ -31,16 +31,16 @@ PICTURES = f"{RUN}::test_pictures_are_of_the_averaged_weights_with_pairs_side_by
 LINES = f"{RUN}::test_a_line_is_the_mean_over_the_steps_since_the_last_multiple_of_log_every"
 SPEEDS = f"{RUN}::test_speeds_are_of_this_processs_steps"
 LAYERS = "test_networks.py::test_every_layer_has_its_width_and_the_decoder_mirrors_the_encoder"
-BOUNDS = "test_config.py::test_each_bound_lets_in_what_is_just_right_and_nothing_beyond"
+BOUNDS = "test_bounds.py::test_each_bound_lets_in_what_is_just_right_and_nothing_beyond"
 BINARISED = f"{STEP}::test_binarisation_is_drawn_anew_at_every_visit_and_apart_from_the_posteriors_noise"
 FINITE = f"{STEP}::test_a_gradient_that_is_not_finite_under_a_finite_loss_is_noticed"
 LOW = "test_networks.py::test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32"
 NOISE = f"{STEP}::test_noise_is_standard_normal_of_its_own_for_every_image_and_step"
 REPLAY = f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images"
 SEED = f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"
-BOTH = "test_config.py::test_pixels_are_binarised_or_dequantised_and_never_both"
+BOTH = "test_bounds.py::test_pixels_are_binarised_or_dequantised_and_never_both"
 LEDGER = f"{RUN}::test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time"
-RESUME = "test_config.py::test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else"
+RESUME = "test_changes.py::test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else"
 
 
 def _area(area: str, file: str, *mutants: tuple[str, str, str, str]) -> list[Mutant]:
