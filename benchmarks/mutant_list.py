@@ -191,7 +191,7 @@ MUTANTS = [
         ("every call sees the first images", "step * batch, steps * batch, examples)", "0 * batch, steps * batch, examples)", EIGHT),
         ("every batch is one step late", "order.indices(config.seed, step * batch,", "order.indices(config.seed, (step + 1) * batch,", EIGHT),
         ("only a part of the images is ever seen", "steps * batch, examples)", "steps * batch, examples // batch * batch)", EIGHT),
-        ("a call may be longer than its cadence", "for every in cadences if every < train.steps", "for every in cadences[:1] if every < train.steps", "test_fit.py::test_a_call_runs_as_many_steps_as_every_cadence_allows"),
+        ("a call may be longer than its cadence", "for every in cadences if every < train.steps", "for every in cadences[:1] if every < train.steps", "test_call.py"),
     ),
     *_area(
         "order",
