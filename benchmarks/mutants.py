@@ -40,7 +40,7 @@ COLUMNS = (
     Column("area", lambda row: row["area"]),
     Column("mutant", lambda row: row["mutant"]),
     Column("file", lambda row: row["file"]),
-    Column("", lambda row: row["verdict"]),
+    Column("verdict", lambda row: row["verdict"]),
     Column("noticed by", lambda row: row["noticed_by"].rpartition("/")[2] or "-"),
 )
 

@@ -100,6 +100,7 @@ def test_speeds_are_of_this_processs_steps(made):
 @pytest.mark.parametrize("step", [2, 4, 6, 8, 10])
 def test_evaluations_are_of_the_averaged_weights_and_of_every_test_image(made, step):
     both = made()
+    assert list(both.test) == [2, 4, 6, 8, 10]
     samples = 5 if step in (6, 10) else 2
     wanted = by_hand.evaluate(CONFIG, both.averages[step], TEST, samples)
     ours = {name: value for name, value in both.test[step].items() if name not in ("step", "split")}
