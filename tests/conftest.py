@@ -13,8 +13,10 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_DEBUG_KEY_REUSE"] = "true"
 # Processes that tests start find each other's programs, and nothing in the developer's own cache.
-CACHES = tempfile.mkdtemp(prefix="jaxvae-")
-atexit.register(shutil.rmtree, CACHES, ignore_errors=True)
+# Whoever runs the tests again and again (``benchmarks.mutants``) may keep the programs.
+CACHES = os.environ.get("JAXVAE_TEST_CACHES") or tempfile.mkdtemp(prefix="jaxvae-")
+if "JAXVAE_TEST_CACHES" not in os.environ:
+    atexit.register(shutil.rmtree, CACHES, ignore_errors=True)
 os.environ["JAXVAE_CACHE_DIR"] = f"{CACHES}/started"
 
 import jaxtyping

@@ -1,9 +1,16 @@
+import itertools
+import math
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvae.config import Config, Model
 from jaxvae.networks import MLP, ConvDecoder, ConvEncoder, Convolution, MLPDecoder, MLPEncoder
+from jaxvae.state import state_shapes
+from jaxvae.step import compute_copy
 
 
 def numpy_mlp(mlp, x, activation):
@@ -77,3 +84,63 @@ def test_convolutions_start_glorot_uniform_by_what_meets_in_a_pixel():
         bound = np.sqrt(6 / (16 * 32 + 4 * 64))
         assert 0.999 * bound < np.abs(kernel).max() <= bound
         np.testing.assert_allclose(np.std(kernel), bound / np.sqrt(3), rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("relu", lambda x: max(x, 0.0)),
+        ("tanh", lambda x: (math.exp(2 * x) - 1) / (math.exp(2 * x) + 1)),
+        ("silu", lambda x: x / (1 + math.exp(-x))),
+        # The approximation by tanh (Hendrycks and Gimpel 2016, arXiv 1606.08415).
+        ("gelu", lambda x: x / (1 + math.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))),
+    ],
+)
+def test_activations_are_their_formulas(name, formula):
+    mlp = MLP((1, 1, 1), name, key=jax.random.key(0))
+    mlp = jax.tree.map(lambda w: jnp.full_like(w, w.ndim == 2), mlp)  # weights 1, biases 0
+    for x in (-3.0, -1.0, -0.2, 0.0, 0.5, 1.0, 2.0):
+        np.testing.assert_allclose(mlp(jnp.array([x]))[0], formula(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("channels", "flat"), [((), 30), ((2, 3), 2 * 2 * 3)])
+def test_every_layer_has_its_width_and_the_decoder_mirrors_the_encoder(channels, flat):
+    conv = {"architecture": "conv", "channels": channels} if channels else {}
+    config = Config(model=Model(latent_dim=4, hidden=(7, 5, 3), **conv))  # type: ignore[arg-type]
+    model: Any = state_shapes(config, (5, 6, 1)).model
+    for network, widths in ((model.encoder, (flat, 7, 5, 3, 8)), (model.decoder, (4, 3, 5, 7, flat))):
+        pairs = [(layer.weight.shape, layer.bias.shape, layer.inputs_first) for layer in network.mlp.layers]
+        wanted = [(n, m) if i == 0 else (m, n) for i, (n, m) in enumerate(itertools.pairwise(widths))]
+        assert pairs == [
+            (shape, (m,), i == 0) for i, (shape, m) in enumerate(zip(wanted, widths[1:], strict=True))
+        ]
+    if channels:
+        kernels = [layer.kernel.shape for layer in model.encoder.convolutions]
+        assert kernels == [(2, 4, 4, 1), (3, 4, 4, 2)]
+        kernels = [layer.kernel.shape for layer in model.decoder.convolutions]
+        assert kernels == [(4, 4, 2, 3), (4, 4, 1, 2)]
+        assert [layer.bias.shape for layer in model.decoder.convolutions] == [(2,), (5, 6, 1)]
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+def test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32(architecture):
+    conv = {"architecture": "conv", "channels": (2,)} if architecture == "conv" else {}
+    model = Model(latent_dim=2, hidden=(4,), likelihood="gaussian", sigma=0.3, **conv)  # type: ignore[arg-type]
+
+    def said(vae, x):
+        low: Any = compute_copy(vae, "bfloat16")
+        posterior = low.encode(x)
+        likelihood = low.decode(posterior.mean)
+        parts = (posterior.mean, posterior.log_scale, likelihood.mean, likelihood.log_scale)
+        return (low.encoder, low.decoder), (low.likelihood, *parts, likelihood.log_prob(x))
+
+    shapes = state_shapes(Config(model=model), (3, 5, 1)).model
+    networks, others = jax.eval_shape(said, shapes, jax.ShapeDtypeStruct((3, 5, 1), jnp.float32))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(networks)} == {"bfloat16"}
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(others)} == {"float32"}
+
+
+def test_sigma_keeps_the_digits_that_bfloat16_has_not(make_vae):
+    vae = make_vae(shape=(2, 2, 1), latent_dim=2, hidden=(4,), likelihood="gaussian", sigma=0.3)
+    low: Any = compute_copy(vae, "bfloat16")
+    np.testing.assert_allclose(np.exp(float(low.decode(jnp.zeros(2)).log_scale)), 0.3, rtol=1e-5)

@@ -1,0 +1,445 @@
+"""Which mistakes must the tests notice? One line of text and its replacement each; ``benchmarks.mutants`` makes
+them."""
+
+# A mutant a line, however long.
+# ruff: noqa: E501
+# fmt: off
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """One mistake."""
+
+    area: str
+    name: str
+    """What is wrong then."""
+    file: str
+    text: str
+    """What stands in the file, once."""
+    replacement: str
+    tests: tuple[str, ...]
+    """Files, or tests in them, that are meant to notice; from tests/."""
+
+
+STEP, RUN = "test_step_by_hand.py", "test_run_by_hand.py"
+EIGHT = f"{STEP}::test_eight_steps_are_those_written_out"
+FLIPS = f"{STEP}::test_half_of_the_visits_are_mirrored_whatever_image_position_step_and_noise"
+CONV = f"{RUN}::test_a_convolutional_model_is_scored_as_by_hand_and_test_images_never_mirrored"
+SCORES = f"{RUN}::test_evaluations_are_of_the_averaged_weights_and_of_every_test_image"
+PICTURES = f"{RUN}::test_pictures_are_of_the_averaged_weights_with_pairs_side_by_side"
+LINES = f"{RUN}::test_a_line_is_the_mean_over_the_steps_since_the_last_multiple_of_log_every"
+SPEEDS = f"{RUN}::test_speeds_are_of_this_processs_steps"
+LAYERS = "test_networks.py::test_every_layer_has_its_width_and_the_decoder_mirrors_the_encoder"
+BOUNDS = "test_bounds.py::test_each_bound_lets_in_what_is_just_right_and_nothing_beyond"
+BINARISED = f"{STEP}::test_binarisation_is_drawn_anew_at_every_visit_and_apart_from_the_posteriors_noise"
+FINITE = f"{STEP}::test_a_gradient_that_is_not_finite_under_a_finite_loss_is_noticed"
+LOW = "test_networks.py::test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32"
+NOISE = f"{STEP}::test_noise_is_standard_normal_of_its_own_for_every_image_and_step"
+REPLAY = f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images"
+SEED = f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"
+BOTH = "test_bounds.py::test_pixels_are_binarised_or_dequantised_and_never_both"
+LEDGER = f"{RUN}::test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time"
+RESUME = "test_changes.py::test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else"
+
+
+def _area(area: str, file: str, *mutants: tuple[str, str, str, str]) -> list[Mutant]:
+    """Mutants of one file: each a name, the text, its replacement and the tests, separated by spaces."""
+    path = f"jaxvae/{file}.py"
+    return [
+        Mutant(area, name, path, text, other, tuple(tests.split())) for name, text, other, tests in mutants
+    ]
+
+
+MUTANTS = [
+    *_area(
+        "mathematics",
+        "distributions",
+        ("KL without its mean", "self.mean**2 + (jnp", "0 * self.mean + (jnp", "test_distributions.py"),
+        ("KL of half the log-scale", "twice = jnp.broadcast_to(2 *", "twice = jnp.broadcast_to(1 *", "test_distributions.py"),
+        ("KL is twice itself", "return 0.5 * jnp.sum(self.mean**2", "return 1.0 * jnp.sum(self.mean**2", "test_distributions.py"),
+        ("KL loses digits near 1", "(jnp.expm1(twice) - twice)", "(jnp.exp(twice) - 1 - twice)", "test_distributions.py"),
+        ("a Gaussian's density without 2 pi", "jnp.sum(standardised**2) + x.size * math.log(2 * math.pi)", "jnp.sum(standardised**2)", "test_distributions.py"),
+        ("a shared scale is counted once", "* (x.size // self.log_scale.size)", "* 1", "test_distributions.py"),
+        ("a draw uses the variance", "self.mean + jnp.exp(self.log_scale) *", "self.mean + jnp.exp(2 * self.log_scale) *", "test_distributions.py"),
+        ("a draw does not move with its scale", "self.mean + jnp.exp(self.log_scale) *", "self.mean + jax.lax.stop_gradient(jnp.exp(self.log_scale)) *", EIGHT),
+        ("log-scales are bounded by 4", "LOG_SCALE_BOUND = 8.0", "LOG_SCALE_BOUND = 4.0", "test_networks.py::test_the_encoder_gives_a_mean_and_a_bounded_log_scale"),
+        ("the prior has the variance 2", "-0.5 * (jnp.sum(z**2)", "-0.25 * (jnp.sum(z**2)", "test_distributions.py"),
+        ("logits have the wrong sign", "wrong = (1 - 2 * x) * logits", "wrong = (2 * x - 1) * logits", "test_distributions.py"),
+        ("Bernoulli's correction has the wrong sign", "jnp.maximum(wrong, 0) + jnp.log(", "jnp.maximum(wrong, 0) - jnp.log(", "test_distributions.py"),
+    ),
+    *_area(
+        "mathematics",
+        "objectives",
+        ("the distortion has the wrong sign", "distortion = -likelihood.log_prob(x)", "distortion = likelihood.log_prob(x)", EIGHT),
+        ("the ELBO adds the rate", "return -(self.distortion + self.rate)", "return -(self.distortion - self.rate)", "test_objectives.py::test_the_importance_weighted_bound_grows_with_its_samples_from_the_elbo"),
+        ("importance weights without the prior", "+ standard_normal_log_prob(z) - posterior", "- posterior", CONV),
+        ("importance weights without the posterior", " - posterior.log_prob(z)\n", "\n", CONV),
+        ("the bound is a sum, not a mean", "largest + jnp.log(total / count)", "largest + jnp.log(total)", CONV),
+        ("every importance sample is the same", "jax.random.fold_in(key, k)", "jax.random.fold_in(key, 0 * k)", CONV),
+        ("the largest weight is not made up for", "total * jnp.exp(largest - new_largest) +", "total +", CONV),
+        ("one importance sample too few", "jax.lax.fori_loop(0, samples,", "jax.lax.fori_loop(1, samples,", CONV),
+        ("the distortion is of the last draw", "log_likelihoods + log_likelihood\n", "log_likelihood\n", CONV),
+    ),
+    *_area(
+        "mathematics",
+        "networks",
+        ("SiLU computes GELU", '"silu": jax.nn.silu', '"silu": jax.nn.gelu', "test_networks.py::test_activations_are_their_formulas"),
+        ("ReLU leaks", '"relu": jax.nn.relu', '"relu": jax.nn.leaky_relu', "test_networks.py::test_activations_are_their_formulas"),
+        ("tanh computes a sigmoid", '"tanh": jnp.tanh', '"tanh": jax.nn.sigmoid', "test_networks.py::test_activations_are_their_formulas"),
+        ("dense layers without biases", "return self.matrix @ x + self.bias", "return self.matrix @ x", "test_networks.py::test_the_decoder_starts_from_its_output_bias"),
+        ("Glorot's bound is He's", "bound = math.sqrt(6 / (n_in + n_out))", "bound = math.sqrt(6 / n_in)", SEED),
+        ("all layers start alike", "key=key)\n            for i, (n_in", "key=keys[0])\n            for i, (n_in", SEED),
+        ("the activation comes before the first layer too", "layer(x if i == 0 else ACT", "layer(x if i < 0 else ACT", "test_networks.py::test_an_mlp_is_affine_maps_with_the_activation_between"),
+        ("odd sides are padded at their beginning", "((0, height % 2), (0, width % 2), (0, 0))", "((height % 2, 0), (width % 2, 0), (0, 0))", CONV),
+        ("odd sides are cut at their beginning", "kernel)[: shape[0], : shape[1]]", "kernel)[-shape[0] :, -shape[1] :]", CONV),
+        ("a convolutional decoder's bfloat16 is not cast back", "        return x.astype(jnp.float32)\n\n\ndef _halved", "        return x\n\n\ndef _halved", LOW),
+        ("an MLP's bfloat16 is not cast back", "ACTIVATIONS[self.activation](x))\n        return x.astype(jnp.float32)", "ACTIVATIONS[self.activation](x))\n        return x", LOW),
+        ("a convolutional encoder without activations", "ACTIVATIONS[self.mlp.activation](x + jnp.broadcast_to(convolution.bias, x.shape))", "x + jnp.broadcast_to(convolution.bias, x.shape)", CONV),
+        ("a convolutional decoder without activations", "x = ACTIVATIONS[self.mlp.activation](x).astype(", "x = x.astype(", CONV),
+        ("an MLP's log-scale is not bounded", "jnp.split(self.mlp(x.reshape(-1)), 2)\n        return Gaussian(mean, bounded_log_scale(raw))\n\n\nclass MLPDecoder", "jnp.split(self.mlp(x.reshape(-1)), 2)\n        return Gaussian(mean, raw)\n\n\nclass MLPDecoder", "test_networks.py::test_the_encoder_gives_a_mean_and_a_bounded_log_scale"),
+        ("kernels start as those of one pixel", "SIZE**2 * inner + SIZE**2 // 4 * outer", "inner + outer", "test_networks.py::test_convolutions_start_glorot_uniform_by_what_meets_in_a_pixel"),
+        ("the decoder's output bias is lost", "eqx.tree_at(lambda m: m.layers[-1].bias, mlp, output_bias.reshape(-1))", "mlp", "test_networks.py::test_the_decoder_starts_from_its_output_bias"),
+    ),
+    *_area(
+        "mathematics",
+        "vae",
+        ("hidden widths are not mirrored", "mirrored = (config.hidden[::-1],", "mirrored = (config.hidden,", LAYERS),
+        ("channels are not mirrored", "config.channels[::-1], *mirrored", "config.channels, *mirrored", LAYERS),
+        ("encoder and decoder start from one key", "key_encoder, key_decoder = jax.random.split(key)", "key_encoder = key_decoder = key", SEED),
+        ("sigma starts at its square", "unbounded_log_scale(math.log(sigma))", "unbounded_log_scale(2 * math.log(sigma))", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
+        ("sigma learns though it is fixed", "if self.learned else jax", "if True else jax", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
+        ("a Bernoulli decoder starts at the mean, not its logit", "output_bias = jax.scipy.special.logit(jnp.clip(pixel_mean, 1e-3, 1 - 1e-3))", "output_bias = pixel_mean", SEED),
+        ("reconstructions are of random latents", ").mean).mean", ").mean * 0).mean", PICTURES),
+        ("samples are of half the prior's spread", "self.decode(jax.random.normal(", "self.decode(0.5 * jax.random.normal(", PICTURES),
+    ),
+    *_area(
+        "mathematics",
+        "convolution",
+        ("patches are transposed", "blocks[:-1, 1:], blocks[1:, :-1], blocks[1:, 1:]], axis", "blocks[1:, :-1], blocks[:-1, 1:], blocks[1:, 1:]], axis", "test_convolution.py"),
+        ("overlapping patches are not all added", "padded[0] + padded[1] + padded[2] + padded[3]", "padded[0] + padded[1] + padded[2]", "test_convolution.py"),
+        ("the native kernel is not flipped", "jnp.flip(kernel, (0, 1))", "kernel", "test_convolution.py"),
+        ("a kernel's rows and columns are mixed", "outer, 2, 2, 2, 2, inner).swapaxes(2, 3)", "outer, 2, 2, 2, 2, inner).swapaxes(1, 3)", "test_convolution.py"),
+    ),
+    *_area(
+        "randomness",
+        "noise",
+        ("a rotation of Threefry is wrong", "(17, 29, 16, 24)", "(17, 29, 16, 23)", "test_noise.py"),
+        ("normal draws are uniform", "math.sqrt(2) * jax.lax.erf_inv(uniform)", "math.sqrt(3) * uniform", "test_noise.py"),
+        ("normal draws have the wrong spread", "(math.sqrt(2) * jax.lax.erf_inv", "(1.4 * jax.lax.erf_inv", f"{STEP}::test_normal_draws_are_the_quantiles_of_threefrys_words"),
+        ("normal draws share their lowest bit with the sign", "(words >> 9)", "(words >> 10)", "test_noise.py"),
+        ("every second word repeats", "_threefry(_words_of(key), (blocks, jnp.zeros_like(blocks))))[:count]", "_threefry(_words_of(key), (blocks // 2, jnp.zeros_like(blocks))))[:count]", "test_noise.py"),
+        ("folding in ignores the number", "data.astype(jnp.uint32)))\n", "0 * data.astype(jnp.uint32)))\n", "test_noise.py"),
+    ),
+    *_area(
+        "randomness",
+        "keys",
+        ("every stream ignores the seed", "root = jax.random.key(seed, impl", "root = jax.random.key(0, impl", "test_keys.py"),
+        ("two streams are one", "    FLIPS = 8", "    FLIPS = 1", FLIPS),
+        ("every example has one key", "jax.vmap(noise.fold_in, in_axes=(None, 0))(key, indices)", "jax.vmap(noise.fold_in, in_axes=(None, 0))(key, 0 * indices)", "test_keys.py"),
+        ("streams are renumbered", "    TEST_BINARIZATION = 4\n", "    TEST_BINARIZATION = 9\n", "test_keys.py"),
+    ),
+    *_area(
+        "randomness",
+        "state",
+        ("initial weights ignore the seed", "key=stream(config.seed, Stream.INITIAL_WEIGHTS)", "key=stream(0, Stream.INITIAL_WEIGHTS)", SEED),
+        ("initial weights draw from the posterior's stream", "Stream.INITIAL_WEIGHTS)", "Stream.POSTERIOR)", SEED),
+    ),
+    *_area(
+        "randomness",
+        "step",
+        ("binarisation draws from the posterior's stream", "else Stream.BINARIZATION\n", "else Stream.POSTERIOR\n", BINARISED),
+        ("flips draw from the posterior's stream", "(Stream.POSTERIOR, pixels, Stream.FLIPS)", "(Stream.POSTERIOR, pixels, Stream.POSTERIOR)", FLIPS),
+        ("training's streams ignore the seed", "TrainKeys(*(stream(config.seed, name)", "TrainKeys(*(stream(0, name)", SEED),
+        ("noise is the same at every step", "fold_in_each(jax.random.fold_in(key, step), positions)", "fold_in_each(jax.random.fold_in(key, 0 * step), positions)", EIGHT),
+        ("noise is of the next step", "fold_in_each(jax.random.fold_in(key, step), positions)", "fold_in_each(jax.random.fold_in(key, step + 1), positions)", EIGHT),
+        ("one noise for a whole batch", "return x, each(keys.posterior)", "return x, each(keys.posterior)[jnp.zeros_like(positions)]", NOISE),
+        ("noise belongs to the image, not the position", "return x, each(keys.posterior)", "return x, fold_in_each(jax.random.fold_in(keys.posterior, step), indices)", EIGHT),
+        ("a device's noise is that of the first", "positions = jax.lax.axis_index(axis_name) * local +", "positions = 0 * jax.lax.axis_index(axis_name) * local +", EIGHT),
+        ("dequantisation noise is fixed per image", 'if data.binarization == "static" else each(keys.pixels)', 'if data.binarization in ("static", "none") else each(keys.pixels)', f"{STEP}::test_dequantisation_is_drawn_anew_at_every_visit"),
+        ("dynamic binarisation is fixed per image", 'if data.binarization == "static" else each(keys.pixels)', 'if data.binarization in ("static", "dynamic") else each(keys.pixels)', BINARISED),
+        ("static binarisation is drawn anew", 'draws = fold_in_each(keys.pixels, indices) if data.binarization == "static" else each(keys.pixels)', "draws = each(keys.pixels)", BINARISED),
+        ("flips never happen", "if data.horizontal_flips:", "if False:", FLIPS),
+        ("flips keep one draw for ever", "jax.vmap(flip_half)(x, each(keys.flips))", "jax.vmap(flip_half)(x, fold_in_each(keys.flips, positions))", FLIPS),
+        ("flips belong to the image", "jax.vmap(flip_half)(x, each(keys.flips))", "jax.vmap(flip_half)(x, fold_in_each(jax.random.fold_in(keys.flips, step), indices))", FLIPS),
+    ),
+    *_area(
+        "preprocessing",
+        "preprocessing",
+        ("flips turn images upside down", "x[:, ::-1], x)", "x[::-1], x)", FLIPS),
+        ("a quarter of the images is mirrored", ">> 31 == 1", ">> 30 == 3", FLIPS),
+        ("pixels are divided by 256", "pixels.astype(jnp.float32) / 255", "pixels.astype(jnp.float32) / 256", "test_preprocessing.py"),
+        ("127 counts as white", "(pixels > 127)", "(pixels > 126)", "test_preprocessing.py"),
+        ("dequantised pixels are divided by 255", "r.astype(jnp.float32) / 65536) / 256", "r.astype(jnp.float32) / 65536) / 255", "test_preprocessing.py"),
+        ("dequantisation adds one draw to every pixel", "(levels + r.astype(jnp.float32) / 65536)", "(levels + r[0].astype(jnp.float32) / 65536)", "test_preprocessing.py"),
+        ("black pixels can become white", "(r == flat) & (d < flat)", "(r == flat)", "test_preprocessing.py"),
+        ("pixels share their draws", "jnp.uint8).reshape(-1)[: pixels.size]\n    d", "jnp.uint8).reshape(-1)[: pixels.size] // 2 * 2\n    d", "test_preprocessing.py"),
+    ),
+    *_area(
+        "order",
+        "order",
+        ("the order ignores the seed", "Philox(key=[seed, epoch])", "Philox(key=[0, epoch])", "test_order.py"),
+        ("every epoch has one order", "Philox(key=[seed, epoch])", "Philox(key=[seed, 0])", "test_order.py"),
+        ("images are not shuffled", 'np.argsort(bits, kind="stable").astype(np.int32)', "np.arange(size, dtype=np.int32)", "test_order.py"),
+        ("batches begin one image late", "first = start - epochs[0] * size", "first = start - epochs[0] * size + 1", "test_order.py"),
+        ("the last partial batch is dropped", "epochs = range(start // size, (start + count - 1) // size + 1)", "start = start // (size // count * count) * size + start % (size // count * count) if count < size else start\n    epochs = range(start // size, (start + count - 1) // size + 1)", "test_order.py"),
+    ),
+    *_area(
+        "order",
+        "call",
+        ("the order of training ignores the seed", "order.indices(config.seed, step", "order.indices(0, step", SEED),
+        ("every call sees the first images", "step * batch, steps * batch, examples)", "0 * batch, steps * batch, examples)", EIGHT),
+        ("every batch is one step late", "order.indices(config.seed, step * batch,", "order.indices(config.seed, (step + 1) * batch,", EIGHT),
+        ("only a part of the images is ever seen", "steps * batch, examples)", "steps * batch, examples // batch * batch)", EIGHT),
+        ("a call may be longer than its cadence", "for every in cadences if every < train.steps", "for every in cadences[:1] if every < train.steps", "test_call.py"),
+    ),
+    *_area(
+        "order",
+        "parallel",
+        ("a batch is dealt out image by image", "array.reshape(rows, count, -1).swapaxes(0, 1)", "array.reshape(rows, -1, count).transpose(2, 0, 1)", "test_parallel.py"),
+        ("gradients are summed over devices", "tree if jax.lax.psum(1, axis_name) == 1 else jax.lax.pmean(", "tree if jax.lax.psum(1, axis_name) == 1 else jax.lax.psum(", EIGHT),
+        ("a fixed order forgets the devices' number", "return total / (len(stacked) * devices)", "return total / len(stacked)", EIGHT),
+        ("a fixed order adds in no order", "stacked = stacked[0::2] + stacked[1::2]", "half = len(stacked) // 2\n            stacked = stacked[:half] + stacked[half:]", "test_step.py::test_in_a_fixed_order_every_number_of_devices_gives_the_same_bits"),
+        ("stopping takes every device's word", "axis_name) > 0", "axis_name) == jax.lax.psum(1, axis_name)", "test_step.py::test_one_device_that_asks_to_stop_is_heard_by_all"),
+    ),
+    *_area(
+        "step",
+        "step",
+        ("the loss forgets beta", "mean.distortion + beta * mean.rate, mean", "mean.distortion + mean.rate, mean", EIGHT),
+        ("the loss is a sum over the batch", "Terms(jnp.mean(terms.rate), jnp.mean(terms.distortion))", "Terms(jnp.sum(terms.rate), jnp.sum(terms.distortion))", EIGHT),
+        ("the rate's warm-up is one step late", "jnp.minimum(1.0, (step + 1)", "jnp.minimum(1.0, (step + 0)", EIGHT),
+        ("the rate's warm-up ends at 1, not beta", "config.beta * jnp.minimum(1.0,", "jnp.minimum(1.0,", EIGHT),
+        ("sigma is cast to bfloat16", "    networks = (model.encoder, model.decoder)\n", "    return jax.tree.map(lambda w: w.astype(precision), model)\n    networks = (model.encoder, model.decoder)\n", LOW),
+        ("bfloat16 is not asked for", 'if precision == "float32":', "if True:", LOW),
+        ("a gradient that is not finite is not noticed", "jnp.isfinite(norm) & jnp.isfinite(loss)", "jnp.isfinite(loss)", FINITE),
+        ("a step that is not finite is kept", "ended = _choose((failed < 0) & (state.step == first), ended, state)", "pass", FINITE),
+        ("a call after a failed one goes on", "_choose((failed < 0) & (state.step == first),", "_choose((failed < 0),", "test_step.py::test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on"),
+        ("the last step that failed is named", "jnp.where(finite | (failed >= 0), failed,", "jnp.where(finite, failed,", "test_step.py::test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on"),
+        ("the moving average is of the weights before the update", "update_average(average, model, state.step", "update_average(average, state.model, state.step", EIGHT),
+        ("the moving average's step is one late", "model, state.step.astype(jnp.float32), decay)", "model, state.step.astype(jnp.float32) + 1, decay)", EIGHT),
+        ("the reported learning rate is the next step's", "schedule(ended.step - 1)", "schedule(ended.step)", EIGHT),
+        ("sums of the log are never emptied", "fresh = first % config.train.log_every == 0", "fresh = first == 0", EIGHT),
+        ("sums of the log are emptied at every call", "fresh = first % config.train.log_every == 0", "fresh = first >= 0", EIGHT),
+        ("a skipped step counts as taken", "lambda t: t.skipped, state.totals, state.totals.skipped + 1)", "lambda t: t.steps, state.totals, state.totals.steps + 1)", "test_step.py::test_a_step_that_is_skipped_changes_nothing_but_the_count"),
+        ("the loss of the log is the ELBO's", "totals.loss + loss,", "totals.loss + terms.rate + terms.distortion,", EIGHT),
+    ),
+    *_area(
+        "optimiser",
+        "optimizer",
+        ("the cosine ends in half the steps", "optax.cosine_decay_schedule(config.learning_rate, steps)", "optax.cosine_decay_schedule(config.learning_rate, steps // 2)", "test_optimizer.py::test_the_schedule_is_its_formula"),
+        ("the cosine never ends at zero", "optax.cosine_decay_schedule(config.learning_rate, steps)", "optax.cosine_decay_schedule(config.learning_rate, steps, 0.01)", "test_optimizer.py::test_the_schedule_is_its_formula"),
+        ("the warm-up begins at zero", "(t + 1) / max(1, config.warmup_steps)", "t / max(1, config.warmup_steps)", "test_optimizer.py::test_the_schedule_is_its_formula"),
+        ("clipping scales small gradients up", "jnp.minimum(1.0, config.clip_norm / norm)", "config.clip_norm / norm", EIGHT),
+        ("nothing is clipped", "jnp.minimum(1.0, config.clip_norm / norm)", "jnp.ones(())", "test_optimizer.py"),
+        ("clipping leaves the second moment alone", "(1 - decay) * (factor * grad) ** power", "(1 - decay) * factor * grad ** power", EIGHT),
+        ("Adam's mean is not unbiased", "rate, epsilon = schedule(step) * root / unbias1,", "rate, epsilon = schedule(step) * root,", "test_optimizer.py"),
+        ("Adam's square is not unbiased", "root = jnp.sqrt(unbias2)", "root = jnp.ones(())", "test_optimizer.py"),
+        ("Adam's bias is of the step before", "jnp.asarray(state.count) + 1", "jnp.maximum(jnp.asarray(state.count), 1)", "test_optimizer.py"),
+        ("epsilon is inside the root", "(jnp.sqrt(v) + epsilon)", "jnp.sqrt(v + epsilon**2)", "test_optimizer.py"),
+        ("epsilon is not scaled with the root", "config.epsilon * root", "config.epsilon", "test_optimizer.py"),
+        ("beta1 and beta2 change places", "(config.beta1, config.beta2)]", "(config.beta2, config.beta1)]", "test_optimizer.py"),
+        ("the moving average is of constant decay", "jnp.minimum(decay, (1 + step) / (10 + step))", "decay", "test_optimizer.py::test_the_average_is_its_formula"),
+        ("the moving average is the weights", "rate = 1 - jnp.minimum(decay,", "rate = 1 - 0 * jnp.minimum(decay,", "test_optimizer.py::test_the_average_is_its_formula"),
+    ),
+    *_area(
+        "optimiser",
+        "state",
+        ("the moving average starts at zero", "jax.tree.map(jnp.copy, model) if keeps", "jax.tree.map(jnp.zeros_like, model) if keeps", EIGHT),
+        ("the weights are evaluated, not their average", "self.model if self.average is None else self.average", "self.model", EIGHT),
+    ),
+    *_area(
+        "evaluation",
+        "evaluate",
+        ("padding counts as images", ".reshape(-1, *scores.shape[2:])[: self._count]", ".reshape(-1, *scores.shape[2:])", CONV),
+        ("an error is the spread, not its mean's", "values.std(ddof=1) / math.sqrt(len(values)) if", "values.std(ddof=1) if", CONV),
+        ("an error is of the whole population", "values.std(ddof=1)", "values.std()", CONV),
+        ("bits are nats", "self._dimensions * math.log(2))", "self._dimensions)", CONV),
+        ("bits of dequantised pixels are of [0, 1]", 'bits = 8 if self._config.data.dequantization == "uniform" else 0', "bits = 0", CONV),
+        ("bits are of the ELBO", '"bits_per_dim": -log_likelihood.mean()', '"bits_per_dim": -elbo.mean()', CONV),
+        ("the gap has the wrong sign", "gap = log_likelihood - elbo", "gap = elbo - log_likelihood", CONV),
+        ("active units are those above a tenth", "ACTIVE_VARIANCE = 0.01", "ACTIVE_VARIANCE = 0.1", "test_evaluate.py::test_active_units_are_those_whose_posterior_mean_varies_by_more_than_a_hundredth"),
+        ("evaluation ignores the seed", "keys = tuple(stream(config.seed, name)", "keys = tuple(stream(0, name)", CONV),
+        ("test noise is binarisation's", "(Stream.TEST_BINARIZATION, Stream.TEST_POSTERIOR, Stream.PICTURES)", "(Stream.TEST_BINARIZATION, Stream.TEST_BINARIZATION, Stream.PICTURES)", CONV),
+        ("test images are mirrored", "        return jax.vmap(preprocess, in_axes=(0, 0, None))(\n            pixels, fold_in_each(keys[0], indices), self._config.data\n        )", "        x = jax.vmap(preprocess, in_axes=(0, 0, None))(pixels, fold_in_each(keys[0], indices), self._config.data)\n        return x[:, :, ::-1] if self._config.data.horizontal_flips else x", CONV),
+        ("samples share one draw", "fold_in_each(keys[2], jnp.arange(", "fold_in_each(keys[2], 0 * jnp.arange(", PICTURES),
+        ("reconstructions stand before their images", "jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=1)", "jnp.stack([jax.vmap(model.reconstruct)(x), x], axis=1)", PICTURES),
+        ("reconstructions are torn from their images", "jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=1)", "jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=0)", PICTURES),
+    ),
+    *_area(
+        "pictures",
+        "images",
+        ("pictures are written column by column", "GAP + number // columns * cell_height, GAP + number % columns * cell_width", "GAP + number % columns * cell_height, GAP + number // columns * cell_width", "test_images.py"),
+        ("values are not clipped", "np.round(np.clip(images, 0, 1) * 255)", "np.round(images * 255)", "test_images.py"),
+        ("grey levels are cut off, not rounded", "np.round(np.clip(images, 0, 1) * 255)", "np.floor(np.clip(images, 0, 1) * 255)", PICTURES),
+        ("colours are shown gray", "1 if images.shape[3] < 3 else 3", "1", "test_images.py"),
+        ("a row too few", "rows = -(-count // columns)", "rows = count // columns", "test_images.py"),
+    ),
+    *_area(
+        "the run",
+        "loop",
+        ("interim scores are of the weights, not their average", "self.evaluator.dispatch(state.evaluated, self.config.eval.interim", "self.evaluator.dispatch(state.model, self.config.eval.interim", SCORES),
+        ("interim pictures are of the weights", "pictures = self.evaluator.pictures(state.evaluated)\n            self", "pictures = self.evaluator.pictures(state.model)\n            self", PICTURES),
+        ("final pictures are of the weights", "pictures = self.evaluator.pictures(state.evaluated)\n        scores", "pictures = self.evaluator.pictures(state.model)\n        scores", PICTURES),
+        ("final scores are of the weights", "scores = self.evaluator.dispatch(state.evaluated, samples)", "scores = self.evaluator.dispatch(state.model, samples)", SCORES),
+        ("interim scores take the final number of samples", "samples = self.config.eval.interim_importance_samples\n", "samples = self.config.eval.importance_samples\n", SCORES),
+        ("log lines divide by log_every", "steps = totals.steps or math.nan", "steps = self.config.train.log_every", LINES),
+        ("the log's ELBO is the loss", '"elbo": -(rate + distortion)', '"elbo": -totals.loss / steps + rate', LINES),
+        ("throughput counts the steps of earlier processes", "trained = (due.step - start) * train.batch_size", "trained = due.step * train.batch_size", SPEEDS),
+        ("throughput takes the time of earlier processes", '"examples_per_second": trained / (seconds - self._earlier)', '"examples_per_second": trained / seconds', SPEEDS),
+        ("a line's speed counts steps, not images", "(step - self._logged_step) * self.config.train.batch_size", "(step - self._logged_step)", SPEEDS),
+        ("a line's speed is since the start", "self._logged_at, self._logged_step = now, step", "self._logged_step = step", SPEEDS),
+        ("reconstruction pairs are torn apart on an odd grid", "self.config.eval.grid // 2 * 2", "self.config.eval.grid", PICTURES),
+        ("the last state is not saved", "step % train.checkpoint_every == 0 or last", "step % train.checkpoint_every == 0 and not last", RUN),
+        ("the last line is not written", "== 0 or due.step == self.config.train.steps:\n            self._log", "== 0:\n            self._log", LINES),
+    ),
+    *_area(
+        "the run",
+        "diagnosis",
+        ("a replayed loss has another beta", "gradient(state.model, x, noise, beta, config.train.precision)", "gradient(state.model, x, noise, 2 * beta, config.train.precision)", REPLAY),
+        ("a replayed step has the noise of the next", "example_inputs(config.data, keys, state.step,", "example_inputs(config.data, keys, state.step + 1,", REPLAY),
+        ("the smallest log-scale is the largest", "jnp.stack([log_scale.min(), log_scale.max()])", "jnp.stack([log_scale.max(), log_scale.max()])", REPLAY),
+    ),
+    *_area(
+        "the run",
+        "replay",
+        ("another image is named", "(training image {indices[worst]})", "(training image {worst})", REPLAY),
+        ("a replay begins after the step", ", until=step)", ", until=None)", REPLAY),
+    ),
+    *_area(
+        "the run",
+        "trained",
+        ("the weights are loaded, not their average", "[:1]).evaluated", "[:1]).model", f"{RUN}::test_the_loaded_model_is_the_average_at_the_last_step"),
+    ),
+    *_area(
+        "files of a run",
+        "checkpoint",
+        ("a digest of the arrays is not compared", "if manifest.digest_arrays(state) != description.state:", "if False:", "test_checkpoint.py"),
+        ("files are not verified", "description = manifest.verify(path, step)", "description = manifest._read(path / manifest.NAME)", "test_checkpoint.py"),
+        ("the oldest checkpoint is read", "for step in reversed(self.steps()):", "for step in self.steps():", "test_checkpoint.py"),
+        ("one checkpoint too many is kept", "self.steps()[: -self._kept]", "self.steps()[: -self._kept - 1]", "test_checkpoint.py::test_only_the_newest_are_kept"),
+        ("the oldest are kept", "self.steps()[: -self._kept]", "self.steps()[self._kept :]", "test_checkpoint.py::test_only_the_newest_are_kept"),
+        ("a state that is not finite is saved", "and not np.isfinite(leaf).all()", "and np.isinf(leaf).all()", "test_checkpoint.py::test_a_state_that_is_not_finite_is_never_saved"),
+        ("other shapes are taken", "if saved.get(name) != wanted.get(name):", "if name not in saved:", "test_checkpoint.py"),
+        ("a damaged one is not set aside", "(self.folder / str(step)).rename(self._aside(step))", "pass", "test_checkpoint.py::test_a_damaged_one_is_passed_over_set_aside_and_replaced"),
+    ),
+    *_area(
+        "files of a run",
+        "manifest",
+        ("a file's content is not compared", "if found[name][1] != sha256:", "if False:", "test_manifest.py"),
+        ("a missing file is passed over", "if name not in found:\n            raise DamagedError(f\"{name} is missing\")", "if name not in found:\n            continue", "test_manifest.py"),
+        ("a renamed checkpoint is taken", "if manifest.step != step:", "if False:", "test_manifest.py"),
+        ("the manifest's own digest is not compared", "if render(manifest) == content:", "if True:", "test_manifest.py"),
+        ("a digest forgets the types", 'digest.update(f"{path}:{kind}\\n".encode())', "pass", "test_manifest.py"),
+    ),
+    *_area(
+        "files of a run",
+        "config",
+        ("optimizer.beta1 may change on resume", '"train.steps",', '"train.steps", "optimizer.beta1",', RESUME),
+        ("the batch's size may change on resume", '"train.steps",', '"train.steps", "train.batch_size",', RESUME),
+        ("the seed may change on resume", '"train.steps",', '"train.steps", "seed",', RESUME),
+        ("the precision may change on resume", '"train.steps",', '"train.steps", "train.precision",', RESUME),
+        ("flips may change on resume", '"train.steps",', '"train.steps", "data.horizontal_flips",', RESUME),
+        ("the number of devices may not change", '"train.devices",', "", RESUME),
+    ),
+    *_area(
+        "files of a run",
+        "workdir",
+        ("every difference is harmless", "if name not in MAY_CHANGE", "if False", RESUME),
+    ),
+    *_area(
+        "files of a run",
+        "metrics",
+        ("lines of later steps stay", 'if line["step"] <= step]', "]", "test_metrics.py::test_continuing_drops_what_later_steps_and_a_kill_left"),
+        ("the line of the step itself is dropped", 'if line["step"] <= step]', 'if line["step"] < step]', "test_metrics.py::test_continuing_drops_what_later_steps_and_a_kill_left"),
+        ("a line is written twice", 'return (other["step"], other["split"]) == (line["step"], line["split"])', "return False", "test_metrics.py::test_a_line_of_the_same_step_and_split_is_replaced"),
+        ("a test line replaces the training line of its step", 'return (other["step"], other["split"]) == (line["step"], line["split"])', 'return other["step"] == line["step"]', "test_metrics.py::test_a_line_of_the_same_step_and_split_is_replaced"),
+        ("time begins anew when a run goes on", 'return max((line.get("seconds") or 0.0 for line in self._lines), default=0.0)', "return 0.0", SPEEDS),
+        ("NaN is written", "return None if isinstance(value, float) and not math.isfinite(value) else value", "return value", "test_metrics.py::test_a_number_that_is_not_finite_is_null_and_every_line_is_json"),
+    ),
+    *_area(
+        "files of a run",
+        "goodput",
+        ("the ledger of a finished run counts as lost", "if part in _REDONE and not finished:", "if part in _REDONE:", LEDGER),
+        ("a finished run is never looked up", "max(last.get(part, 0.0), at_checkpoint)", "at_checkpoint", LEDGER),
+        ("the share of training is of training", 'self.seconds["train"] / wall}', 'wall / wall}', "test_fit.py::test_the_wall_time_is_accounted_for"),
+    ),
+    *_area(
+        "data",
+        "data",
+        ("the mean of dequantised pixels forgets the noise", "mean = (mean + 0.5) / 256", "mean = mean / 256", "test_data.py::test_pixel_mean_is_the_mean_of_what_the_model_sees"),
+        ("the mean forgets flips", "mean = (mean + mean[:, ::-1]) / 2", "pass", "test_data.py::test_pixel_mean_is_the_mean_of_what_the_model_sees"),
+        ("the mean of binarised pixels is that of levels", 'block > 127 if config.binarization == "threshold" else block', "block", "test_data.py::test_pixel_mean_is_the_mean_of_what_the_model_sees"),
+        ("training and test images change places", 'return Dataset(decode_idx(train)[..., None], decode_idx(test)', 'return Dataset(decode_idx(test)[..., None], decode_idx(train)', "test_data.py::test_bundled_mnist_is_the_original"),
+    ),
+    *_area(
+        "data",
+        "source",
+        ("a split puts test images into training too", "return np.sort(ranks[tests:]), np", "return np.sort(ranks), np", "test_source.py"),
+        ("a split takes the last images", "ranks = order.permutation(SPLIT_SEED, 0, count)", "ranks = np.arange(count)[::-1]", "test_files.py::test_npy_is_split_always_the_same_way"),
+        ("a split of two may have no test image", "max(1, round(test_fraction * count))", "round(test_fraction * count)", "test_source.py"),
+    ),
+    *_area(
+        "data",
+        "idx",
+        ("IDX files are read the wrong way round", '">u4"', '"<u4"', "test_files.py::test_idx_files_alone_and_in_a_folder"),
+        ("an IDX file may be cut short", "if len(content) != header + math.prod(shape):", "if False:", "test_idx.py"),
+    ),
+    *_area(
+        "data",
+        "decoding",
+        ("a crop is off centre", "scale = ImageOps.fit if", "scale = (lambda image, size, method: ImageOps.fit(image, size, method, centering=(0.0, 0.0))) if", "test_crops.py"),
+        ("a crop stretches", 'if data.resize == "crop" else', 'if data.resize == "stretch" else', "test_crops.py"),
+        ("a camera's turn is ignored", "image = ImageOps.exif_transpose(image)", "pass", "test_files.py::test_jpeg_turned_by_the_camera"),
+        ("truth values become 0 and 1", "(255 if image.dtype == np.bool_ else 1)", "1", "test_files.py::test_whole_numbers_and_truth_values_become_8_bits"),
+    ),
+    *_area(
+        "data",
+        "files",
+        ("files are in the disk's order", "    return sorted(\n        path", "    return list(\n        path", "test_files.py"),
+    ),
+    *_area(
+        "data",
+        "pixels",
+        ("a digest forgets the shape", 'digest.update(f"{images.shape}\\n".encode())', "pass", "test_pixels.py"),
+        ("a view of a file begins at the file's beginning", "whole.offset + images.ctypes.data - whole.ctypes.data", "whole.offset", "test_pixels.py"),
+        ("the last block is left out", "for start in range(0, len(images), count):", "for start in range(0, len(images) - count + 1, count):", "test_pixels.py"),
+    ),
+    *_area(
+        "data",
+        "streaming",
+        ("a feed begins at the first step", "step = start + number * steps", "step = number * steps", "test_streaming.py::test_a_feed_brings_the_images_that_the_order_names"),
+        ("every chunk has the first one's images", "step = start + number * steps", "step = start", EIGHT),
+    ),
+    *_area(
+        "data",
+        "placement",
+        ("images may fill a device", "SHARE = 0.5", "SHARE = 1.0", "test_streaming.py::test_places_by_size"),
+    ),
+    *_area(
+        "command line",
+        "validation",
+        ("beta1 = 1 is accepted", "require(0 <= values[name] < 1, name", "require(0 <= values[name] <= 1, name", BOUNDS),
+        ("an average that never moves is accepted", "0 <= ema < 1, ", "0 <= ema <= 1, ", BOUNDS),
+        ("dequantised binarisation is accepted", 'if config.data.dequantization != "none" and config.data.binarization != "none":', "if False:", BOTH),
+        ("a Bernoulli likelihood of gray pixels is accepted", 'if config.model.likelihood == "bernoulli" and config.data.binarization == "none":', "if False:", BOTH),
+        ("a negative seed is accepted", "require(0 <= config.seed <", "require(-1 <= config.seed <", BOUNDS),
+        ("a sigma of zero is accepted", "require(1e-3 <= config.model.sigma", "require(0 <= config.model.sigma", BOUNDS),
+        ("a test set of all images is accepted", "0 < config.data.test_fraction < 1", "0 < config.data.test_fraction <= 1", BOUNDS),
+        ("an epsilon of zero is accepted", "0 < config.optimizer.epsilon", "0 <= config.optimizer.epsilon", BOUNDS),
+    ),
+    *_area(
+        "command line",
+        "cli",
+        ("a mistake ends with code 0", "_leave(error.exit_code)\n        return error.exit_code", "_leave(error.exit_code)\n        return 0", "test_cli.py::test_a_mistake_is_one_clear_message_with_code_2_and_leaves_nothing"),
+    ),
+    *_area(
+        "command line",
+        "errors",
+        ("a mistake of the user's has code 1", "exit_code = 2", "exit_code = 1", "test_cli.py::test_a_mistake_is_one_clear_message_with_code_2_and_leaves_nothing"),
+    ),
+    *_area(
+        "command line",
+        "look",
+        ("black and white images suit a Gaussian", "channel == 1 and extreme > 0.75", "channel == 1 and extreme > 1.75", "test_look.py::test_the_likelihood_that_suits"),
+    ),
+]
