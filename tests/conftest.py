@@ -5,6 +5,7 @@ import importlib
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 # Also for the processes that tests start.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -12,11 +13,12 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_DEBUG_KEY_REUSE"] = "true"
-# Processes that tests start find each other's programs, and nothing in the developer's own cache.
-# Whoever runs the tests again and again (``benchmarks.mutants``) may keep the programs.
-CACHES = os.environ.get("JAXVAE_TEST_CACHES") or tempfile.mkdtemp(prefix="jaxvae-")
+# Processes that tests start, and those that share the tests, find each other's programs, and nothing in the
+# developer's own cache. Whoever runs the tests again and again (``benchmarks.mutants``) may keep the programs.
 if "JAXVAE_TEST_CACHES" not in os.environ:
-    atexit.register(shutil.rmtree, CACHES, ignore_errors=True)
+    os.environ["JAXVAE_TEST_CACHES"] = tempfile.mkdtemp(prefix="jaxvae-")
+    atexit.register(shutil.rmtree, os.environ["JAXVAE_TEST_CACHES"], ignore_errors=True)
+CACHES = os.environ["JAXVAE_TEST_CACHES"]
 os.environ["JAXVAE_CACHE_DIR"] = f"{CACHES}/started"
 
 import jaxtyping
@@ -29,7 +31,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Eval, Model, Train
+from jaxvae.config import Config, Data, Eval, Model, Train
+from jaxvae.data import load
 from jaxvae.vae import VAE, build_vae
 
 jax.config.update("jax_default_matmul_precision", "highest")
@@ -38,10 +41,33 @@ jax.config.update("jax_compilation_cache_dir", f"{CACHES}/here")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
+LONGEST_FIRST = ("faults", "streaming", "fit", "step", "any_images", "cli", "ppca", "time_to_nll", "compiler")
+"""Files of tests that take most of the time: whoever shares the tests gets these first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders the files, and leaves the order within each."""
+    order = {f"test_{name}.py": number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+@pytest.fixture(scope="session")
+def digits() -> str:
+    """The first images of MNIST, 2,000 to train and 500 to test, as a file of one's own."""
+    path = Path(CACHES) / "digits.npz"
+    if not path.exists():
+        mnist = load(Data())
+        partial = path.with_name(f"{os.getpid()}.npz")
+        np.savez(partial, train=mnist.train[:2000], test=mnist.test[:500])
+        partial.rename(path)
+    return str(path)
+
+
 @pytest.fixture
-def small_config() -> Config:
-    """A run of seconds on the real data: 24 steps, 4 a call, on one device."""
+def small_config(digits: str) -> Config:
+    """A run of seconds on real digits: 24 steps, 4 a call, on one device."""
     return Config(
+        data=Data(name=digits),
         model=Model(latent_dim=3, hidden=(16,)),
         train=Train(
             steps=24,

@@ -23,6 +23,7 @@ def test_a_replayed_step_says_what_the_failed_run_said(tmp_path, small_config, m
         return jnp.where(pixels.astype(jnp.int32).sum() < 10_200, jnp.full_like(x, jnp.inf), x)
 
     monkeypatch.setattr("jaxvae.step.preprocess", bad)
+    jax.clear_caches()  # of what other tests traced with the good ones
     with pytest.raises(NonFiniteError) as raised:
         fit(small_config, tmp_path / "run")
     said, step = str(raised.value), raised.value.step

@@ -260,7 +260,7 @@ def test_places_in_words(train, test, said):
 def test_a_set_that_does_not_fit_is_streamed_and_the_run_says_so(tmp_path, small_config, monkeypatch, capsys):
     monkeypatch.setattr("jaxvae.placement.host_memory", lambda: 10**7)
     fit(small_config, tmp_path / "run")
-    assert "28x28x1, 54.9 MB, streamed (0.0 GB would fit)." in capsys.readouterr().out
+    assert "28x28x1, 2.0 MB, streamed (0.0 GB would fit)." in capsys.readouterr().out
     assert "data_wait" in lines(tmp_path / "run")[0]
 
 

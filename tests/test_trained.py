@@ -16,7 +16,7 @@ from jaxvae.fit import fit
 def test_a_loaded_model_scores_what_its_run_reported(tmp_path, small_config):
     summary = fit(small_config, tmp_path / "run")
     model = jaxvae.load_model(tmp_path / "run")
-    evaluator = Evaluator(small_config, load(Data()).test, jax.devices()[:1])
+    evaluator = Evaluator(small_config, load(small_config.data).test, jax.devices()[:1])
     with Compiler() as compiler:
         # As the run did: JAX's own compilation may round otherwise.
         evaluator.prepare(model, compiler)
