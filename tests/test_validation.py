@@ -111,6 +111,24 @@ def test_every_bad_value_has_a_line_whatever_is_wrong_with_it():
     assert all(line.startswith("mine.py: ") for line in lines)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"likelihood": "Gaussian"},
+        {"likelihood": "Gaussian", "sigma": 0.1},
+        3,
+        {"architecture": 1, "channels": [4]},
+    ],
+)
+def test_of_a_field_that_is_wrong_nothing_else_is_concluded(model):
+    with pytest.raises(UserError) as raised:
+        validate({"data": {"binarization": "threshold"}, "model": model})
+    assert len(str(raised.value).splitlines()) == 1
+    with pytest.raises(UserError) as raised:
+        validate({"data": {"binarization": "none"}, "model": {"likelihood": "Gaussian"}})
+    assert len(str(raised.value).splitlines()) == 1
+
+
 UNUSED = {
     "data.resize": "stretch",
     "data.workers": 3,
