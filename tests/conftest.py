@@ -14,7 +14,7 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_DEBUG_KEY_REUSE"] = "true"
 # Processes that tests start, and those that share the tests, find each other's programs, and nothing in the
-# developer's own cache. Whoever runs the tests again and again (``benchmarks.mutants``) may keep the programs.
+# developer's own cache. Who runs the tests again and again (``benchmarks.mutants``) may keep the programs.
 if "JAXVAE_TEST_CACHES" not in os.environ:
     os.environ["JAXVAE_TEST_CACHES"] = tempfile.mkdtemp(prefix="jaxvae-")
     atexit.register(shutil.rmtree, os.environ["JAXVAE_TEST_CACHES"], ignore_errors=True)
