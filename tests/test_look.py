@@ -105,8 +105,8 @@ def test_a_signal_ends_it_without_a_trace_and_nothing_half_written_stays(tmp_pat
         Image.new("RGB", (48, 48), (number % 256, 0, 0)).save(tmp_path / "many" / f"{number}.png")
     command = [sys.executable, "-m", "jaxvae", "data", "many"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **pipes)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, stdout=pipe, stderr=pipe)
     while not list(tmp_path.glob("many.jaxvae/*.partial")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
