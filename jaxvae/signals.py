@@ -87,8 +87,8 @@ class Signals:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, SIGINT and SIGTERM end what is done by an exception, so that nothing half-written stays, and
-    leave with InterruptedRun."""
+    """Inside, SIGINT, SIGTERM and SIGHUP, unless that is ignored, end what is done by an exception, so that
+    nothing half-written stays, and leave with InterruptedRun."""
 
     timers: list[threading.Timer] = []
 
@@ -103,7 +103,10 @@ def interruptible() -> Iterator[None]:
         timers.append(threading.Timer(0.01, os.kill, (os.getpid(), _number(unraisable.exc_value))))
         timers[-1].start()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        heard.remove(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in heard}
     hook, sys.unraisablehook = sys.unraisablehook, raise_again
     try:
         yield

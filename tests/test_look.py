@@ -98,7 +98,7 @@ def test_any_number_of_channels_can_be_drawn(tmp_path, monkeypatch, capsys, chan
     assert np.asarray(Image.open("a.png"))[10, 10].max() == 90
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_ends_it_without_a_trace_and_nothing_half_written_stays(tmp_path, name, code):
     (tmp_path / "many").mkdir()
     for number in range(3000):
