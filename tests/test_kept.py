@@ -267,6 +267,8 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_as_without_it(photos, d
     }
     for name, content in bad.items():
         (top / name).write_bytes(content)
+    if has_test:
+        (photos / "test" / "zzz.png").write_bytes(b"")
     (top / "dangling.png").symlink_to("nothing")
     os.mkfifo(top / "pipe.png")
     with pytest.raises(UserError, match=r"--data\.unreadable skip leaves out what cannot be read"):
@@ -275,17 +277,18 @@ def test_what_cannot_be_read_is_left_out_and_the_rest_is_as_without_it(photos, d
         dataset = load(Data(name=str(photos), unreadable="skip"))
         assert dataset.digest() == without.digest()
         read = 40 if has_test else 20
-        assert dataset.remarks.startswith(
-            f"Read {read} PNG; left out 6 that cannot be read ({top}/000-empty.png is"
-        )
+        assert dataset.remarks.startswith(f"Read {read} PNG; left out {6 + has_test} that cannot be read (")
+        assert f"{top}/000-empty.png is empty" in dataset.remarks
         (note,) = (p for p in Path(f"{photos}.jaxvae").glob("*/images.json") if "empty" in p.read_text())
         assert f"all that were left out are in {note}" in dataset.remarks
         listed = set(json.loads(note.read_text())["left_out"])
-        assert listed == {f"{top}/{name}" for name in (*bad, "dangling.png", "pipe.png")}
+        assert listed - {f"{photos}/test/zzz.png"} == {
+            f"{top}/{name}" for name in (*bad, "dangling.png", "pipe.png")
+        }
     assert len(decoded) == 2
     (top / "dangling.png").unlink()
     (top / "pipe.png").unlink()
-    assert "left out 4 " in load(Data(name=str(photos), unreadable="skip")).remarks
+    assert f"left out {4 + has_test} " in load(Data(name=str(photos), unreadable="skip")).remarks
     with pytest.raises(UserError, match=r"000-empty\.png is empty"):
         load(Data(name=str(photos)))
 
@@ -298,6 +301,12 @@ def test_where_nothing_can_be_read_that_is_said(photos):
     ):
         load(Data(name=str(photos), unreadable="skip"))
     assert not list(Path(f"{photos}.jaxvae").glob("*/images.json"))
+
+
+def test_an_image_that_needs_an_option_is_not_unreadable(photos):
+    Image.fromarray(IMAGES[0]).save(photos / "021.png", transparency=tuple(map(int, IMAGES[0, 0, 0])))
+    with pytest.raises(UserError, match=r"021\.png is transparent in places"):
+        load(Data(name=str(photos), unreadable="skip"))
 
 
 def test_an_image_of_another_size_is_not_unreadable(photos):
