@@ -49,11 +49,11 @@ FLAGS = (
 ).split()
 
 
-def watch(*arguments):
+def watch(folder, *arguments):
     done = subprocess.run(
-        [sys.executable, "-c", WATCHED, *FLAGS, *map(str, arguments)],
+        [sys.executable, "-c", WATCHED, *FLAGS, "--workdir", str(folder / "run"), *arguments],
         cwd=ROOT,
-        env={**os.environ, "JAXVAE_CACHE_DIR": ""},
+        env={**os.environ, "JAXVAE_CACHE_DIR": str(folder / "cache")},
         capture_output=True,
         text=True,
         timeout=300,
@@ -73,9 +73,9 @@ def check(seen, *known):
 
 
 def test_a_resident_run_that_is_continued_streaming(tmp_path):
-    resident = watch("--workdir", tmp_path / "run", "--data.placement", "resident")
-    check(resident, "orbax")
-    streamed = watch("--workdir", tmp_path / "run", "--data.placement", "stream", "--train.steps", 60)
+    # Whose programs are compiled and kept, and then in part found.
+    check(watch(tmp_path, "--data.placement", "resident"), "orbax")
+    streamed = watch(tmp_path, "--data.placement", "stream", "--train.steps", "60")
     check(streamed, "orbax", "grain")
     # The watch sees what it should: Grain does replace it.
     assert streamed["replaced"]
