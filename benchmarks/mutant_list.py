@@ -213,7 +213,7 @@ MUTANTS = [
         ("bfloat16 is not asked for", 'if precision == "float32":', "if True:", LOW),
         ("a gradient that is not finite is not noticed", "jnp.isfinite(norm) & jnp.isfinite(loss)", "jnp.isfinite(loss)", FINITE),
         ("a step that is not finite is kept", "ended = _choose((failed < 0) & (state.step == first), ended, state)", "pass", FINITE),
-        ("a call after a failed one goes on", "_choose((failed < 0) & (state.step == first),", "_choose((failed < 0),", "test_step.py::test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on"),
+        ("a call after a failed one goes on", "_choose((failed < 0) & (state.step == first),", "_choose((failed < 0),", f"{STEP}::test_a_call_that_is_not_the_next_of_its_state_passes_it_on_unchanged"),
         ("the last step that failed is named", "jnp.where(finite | (failed >= 0), failed,", "jnp.where(finite, failed,", "test_step.py::test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on"),
         ("the moving average is of the weights before the update", "update_average(average, model, state.step", "update_average(average, state.model, state.step", EIGHT),
         ("the moving average's step is one late", "model, state.step.astype(jnp.float32), decay)", "model, state.step.astype(jnp.float32) + 1, decay)", EIGHT),
