@@ -354,7 +354,7 @@ MUTANTS = [
         ("a line is written twice", 'return (other["step"], other["split"]) == (line["step"], line["split"])', "return False", "test_metrics.py::test_a_line_of_the_same_step_and_split_is_replaced"),
         ("a test line replaces the training line of its step", 'return (other["step"], other["split"]) == (line["step"], line["split"])', 'return other["step"] == line["step"]', "test_metrics.py::test_a_line_of_the_same_step_and_split_is_replaced"),
         ("time begins anew when a run goes on", 'return max((line.get("seconds") or 0.0 for line in self._lines), default=0.0)', "return 0.0", SPEEDS),
-        ("NaN is written", "return None if isinstance(value, float) and not math.isfinite(value) else value", "return value", "test_metrics.py::test_a_number_that_is_not_finite_is_null_and_every_line_is_json"),
+        ("NaN is written", "return None if isinstance(value, float) and not math.isfinite(value) else value", "return value", "test_metrics.py::test_a_number_that_is_not_finite_is_null"),
     ),
     *_area(
         "files of a run",
