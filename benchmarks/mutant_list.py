@@ -213,7 +213,7 @@ MUTANTS = [
         ("bfloat16 is not asked for", 'if precision == "float32":', "if True:", LOW),
         ("a gradient that is not finite is not noticed", "jnp.isfinite(norm) & jnp.isfinite(loss)", "jnp.isfinite(loss)", FINITE),
         ("a step that is not finite is kept", "ended = _choose((failed < 0) & (state.step == first), ended, state)", "pass", FINITE),
-        ("a call after a failed one goes on", "_choose((failed < 0) & (state.step == first),", "_choose((failed < 0),", "test_step.py::test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on"),
+        ("a call after a failed one goes on", "_choose((failed < 0) & (state.step == first),", "_choose((failed < 0),", f"{STEP}::test_a_call_that_is_not_the_next_of_its_state_passes_it_on_unchanged"),
         ("the last step that failed is named", "jnp.where(finite | (failed >= 0), failed,", "jnp.where(finite, failed,", "test_step.py::test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on"),
         ("the moving average is of the weights before the update", "update_average(average, model, state.step", "update_average(average, state.model, state.step", EIGHT),
         ("the moving average's step is one late", "model, state.step.astype(jnp.float32), decay)", "model, state.step.astype(jnp.float32) + 1, decay)", EIGHT),
@@ -354,7 +354,7 @@ MUTANTS = [
         ("a line is written twice", 'return (other["step"], other["split"]) == (line["step"], line["split"])', "return False", "test_metrics.py::test_a_line_of_the_same_step_and_split_is_replaced"),
         ("a test line replaces the training line of its step", 'return (other["step"], other["split"]) == (line["step"], line["split"])', 'return other["step"] == line["step"]', "test_metrics.py::test_a_line_of_the_same_step_and_split_is_replaced"),
         ("time begins anew when a run goes on", 'return max((line.get("seconds") or 0.0 for line in self._lines), default=0.0)', "return 0.0", SPEEDS),
-        ("NaN is written", "return None if isinstance(value, float) and not math.isfinite(value) else value", "return value", "test_metrics.py::test_a_number_that_is_not_finite_is_null_and_every_line_is_json"),
+        ("NaN is written", "return None if isinstance(value, float) and not math.isfinite(value) else value", "return value", "test_metrics.py::test_a_number_that_is_not_finite_is_null"),
     ),
     *_area(
         "files of a run",

@@ -154,11 +154,10 @@ def test_json_files_are_replaced_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "a.json"]
 
 
-def test_a_number_that_is_not_finite_is_null_and_every_line_is_json(tmp_path):
-    metrics = MetricsFile(tmp_path / "metrics.jsonl", 0)
-    metrics.append(line(10, loss=float("nan"), rate=float("inf"), inner={"x": float("-inf")}, steps=3))
-    metrics.close()
+def test_a_number_that_is_not_finite_is_null(tmp_path):
+    content = {"loss": float("nan"), "rate": float("inf"), "inner": {"x": float("-inf")}, "steps": 3}
+    write_json(tmp_path / "a.json", content)
     # What JSON does not know, Python would read back all the same.
-    text = (tmp_path / "metrics.jsonl").read_text()
+    text = (tmp_path / "a.json").read_text()
     assert not any(word in text for word in ("NaN", "Infinity"))
-    assert read(tmp_path / "metrics.jsonl") == [line(10, loss=None, rate=None, inner={"x": None}, steps=3)]
+    assert json.loads(text) == {"loss": None, "rate": None, "inner": {"x": None}, "steps": 3}

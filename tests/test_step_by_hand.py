@@ -297,3 +297,14 @@ def test_a_gradient_that_is_not_finite_under_a_finite_loss_is_noticed():
     assert int(report.failed) == 0
     for ours, before in zip(jax.tree.leaves(after), jax.tree.leaves(bad), strict=True):
         np.testing.assert_array_equal(ours, before)
+
+
+def test_a_call_that_is_not_the_next_of_its_state_passes_it_on_unchanged():
+    """What follows a call that was undone, which left the state at its own beginning."""
+    config = RUNS[next(iter(RUNS))]
+    devices = devices_for(config.train)
+    state = replicate(initial_state(config, jnp.asarray(MEAN)), devices)
+    before = jax.device_get(state)
+    after, _ = TrainCall(config, IMAGES, devices, state, 2)(state, 4)
+    for ours, old in zip(jax.tree.leaves(after), jax.tree.leaves(before), strict=True):
+        np.testing.assert_array_equal(ours, old)
