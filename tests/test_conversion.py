@@ -4,6 +4,7 @@ import dataclasses
 import decimal
 import enum
 import fractions
+import re
 import types
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -190,7 +191,7 @@ def is_of(declared, value):
     return type(value) is declared
 
 
-@pytest.mark.parametrize("given", ODD, ids=show)
+@pytest.mark.parametrize("given", ODD, ids=lambda given: re.sub(r" at 0x\w+", "", show(given)))
 def test_whatever_a_field_is_given_it_ends_as_its_type_or_by_name(given):
     for section in dataclasses.fields(Config):
         if not dataclasses.is_dataclass(section.default):
