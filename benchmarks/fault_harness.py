@@ -121,7 +121,7 @@ class Bench:
         process = self.start(run)
         wait_for_checkpoint(process, run, 300)
         process.send_signal(signal.SIGTERM)
-        finished(process, 143)
+        finished(process, 143, within=10 * LIMIT)
         return run
 
 
@@ -152,7 +152,7 @@ def finished(process: subprocess.Popen, *codes: int, within: float = LIMIT) -> s
 
 def wait_for_checkpoint(process: subprocess.Popen, run: Path, step: int) -> None:
     """Returns once a checkpoint of ``step`` or later is there; raises Lost if the process ends before."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + 5 * LIMIT
     while max(saved(run), default=0) < step:
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()

@@ -17,6 +17,7 @@ import numpy as np
 
 import jaxvae.step
 from benchmarks.fault_harness import (
+    LIMIT,
     Bench,
     Lost,
     Outcome,
@@ -106,11 +107,11 @@ def diverging(bench: Bench) -> Outcome:
     outcome = Outcome("learning rate of 1e18", "the message, and its replay")
     run, flags = bench.folder / "diverged", ("--optimizer.learning_rate", "1e18")
     with outcome.trial():
-        output = finished(bench.start(run, *flags), 1)
+        output = finished(bench.start(run, *flags), 1, within=bench.limit)
         step = output.split("error: step ")[1].split(":")[0]
         if f"--replay {step}" not in output or "log-scale of q(z|x)" not in output:
             raise Lost(output)
-        again = finished(bench.start(run, *flags, "--replay", step), 0)
+        again = finished(bench.start(run, *flags, "--replay", step), 0, within=bench.limit)
         if again.strip() not in output:
             raise Lost(f"the replay says {again}, the run said {output}")
         if saved(run):
@@ -169,14 +170,14 @@ def several(bench: Bench, count: int, steps: int = 400) -> Outcome:
     whole, killed, single = (bench.folder / f"{count}-{name}" for name in ("whole", "killed", "single"))
     with outcome.trial():
         for process in together(many, whole, count):
-            finished(process, 0, within=300)
+            finished(process, 0, within=5 * LIMIT)
         slowest = kill_one(together(many, killed, count), killed, bench.random.randrange(count))
         for process in together(many, killed, count):
-            finished(process, 0, within=300)
+            finished(process, 0, within=5 * LIMIT)
         if fingerprint(killed) != fingerprint(whole):
             raise Lost("started again, it ended with other bits")
         simulated = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}
-        finished(many.start(single, env=simulated), 0)
+        finished(many.start(single, env=simulated), 0, within=5 * LIMIT)
         ours, wanted = (read_metrics(run)[-1]["elbo"] for run in (whole, single))
         if not np.isclose(ours, wanted, rtol=1e-5):
             raise Lost(f"test ELBO {ours} with {count} processes, {wanted} with one")
@@ -197,8 +198,10 @@ def several_stream(bench: Bench, count: int, steps: int = 400) -> Outcome:
     outcome.compared = "bits of the last state: those of one process with all images on its device"
     with outcome.trial():
         for process in together(many, streamed, count):
-            finished(process, 0, within=300)
-        finished(Bench(bench.folder, [*flags, "--data.placement", "resident"]).start(resident), 0)
+            finished(process, 0, within=5 * LIMIT)
+        finished(
+            Bench(bench.folder, [*flags, "--data.placement", "resident"]).start(resident), 0, within=5 * LIMIT
+        )
         ours, wanted = (verify(run / "checkpoints" / str(steps), steps).state for run in (streamed, resident))
         if ours != wanted:
             raise Lost(f"{count} processes ended with other bits")

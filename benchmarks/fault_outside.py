@@ -135,7 +135,7 @@ def all_damaged(bench: Bench) -> Outcome:
         flip(copy / "checkpoints" / str(step) / "default" / "_METADATA", bench.random)
     before = contents(copy)
     with outcome.trial():
-        output = finished(bench.start(copy), 1)
+        output = finished(bench.start(copy), 1, within=bench.limit)
         if contents(copy) != before or "every checkpoint in" not in output:
             raise Lost(output)
     return outcome
@@ -174,7 +174,7 @@ def disk_trouble(bench: Bench, fault: str, trials: int, break_it, mend, said: st
                     wait_for_checkpoint(process, run, 100 + 100 * trial)
                     break_it(disk)
                     broken = time.monotonic()
-                    output = finished(process, 1)
+                    output = finished(process, 1, within=bench.limit)
                     if said not in output or "Traceback" in output or "runs" in output.split("error:")[0]:
                         raise Lost(f"said {output}")
                     if time.monotonic() - broken > 30:
@@ -232,7 +232,9 @@ def file_size_limit(bench: Bench) -> Outcome:
     """No file may grow beyond 16 blocks, less than a checkpoint needs: works without a disk of its own."""
     outcome, run = Outcome("file-size limit"), bench.folder / "limited"
     with outcome.trial():
-        output = finished(bench.start(run, wrapper=("sh", "-c", 'ulimit -f 16; exec "$@"', "sh")), 1)
+        output = finished(
+            bench.start(run, wrapper=("sh", "-c", 'ulimit -f 16; exec "$@"', "sh")), 1, within=bench.limit
+        )
         if "could not be saved" not in output or "Traceback" in output:
             raise Lost(output)
         if saved(run):
