@@ -289,7 +289,7 @@ MUTANTS = [
         ("a line's speed counts steps, not images", "(step - self._logged_step) * self.config.train.batch_size", "(step - self._logged_step)", SPEEDS),
         ("a line's speed is since the start", "self._logged_at, self._logged_step = now, step", "self._logged_step = step", SPEEDS),
         ("reconstruction pairs are torn apart on an odd grid", "self.config.eval.grid // 2 * 2", "self.config.eval.grid", PICTURES),
-        ("the last state is not saved", "step % train.checkpoint_every == 0 or last", "step % train.checkpoint_every == 0 and not last", RUN),
+        ("checkpoints come with evaluations", "saves = step % train.checkpoint_every == 0", "saves = step % train.eval_every == 0", f"{RUN}::test_checkpoints_hold_the_state_after_their_step"),
         ("the last line is not written", "== 0 or due.step == self.config.train.steps:\n            self._log", "== 0:\n            self._log", LINES),
     ),
     *_area(
