@@ -313,7 +313,7 @@ MUTANTS = [
     *_area(
         "files of a run",
         "checkpoint",
-        ("a digest of the arrays is not compared", "if manifest.digest_arrays(state) != description.state:", "if False:", "test_checkpoint.py"),
+        ("a digest of the arrays is not compared", "if manifest.digest_arrays(state) != description.state:", "if False:", "test_manifest.py"),
         ("files are not verified", "description = manifest.verify(path, step)", "description = manifest._read(path / manifest.NAME)", "test_checkpoint.py"),
         ("the oldest checkpoint is read", "for step in reversed(self.steps()):", "for step in self.steps():", "test_checkpoint.py"),
         ("one checkpoint too many is kept", "self.steps()[: -self._kept]", "self.steps()[: -self._kept - 1]", "test_checkpoint.py::test_only_the_newest_are_kept"),
