@@ -289,7 +289,7 @@ MUTANTS = [
         ("a line's speed counts steps, not images", "(step - self._logged_step) * self.config.train.batch_size", "(step - self._logged_step)", SPEEDS),
         ("a line's speed is since the start", "self._logged_at, self._logged_step = now, step", "self._logged_step = step", SPEEDS),
         ("reconstruction pairs are torn apart on an odd grid", "self.config.eval.grid // 2 * 2", "self.config.eval.grid", PICTURES),
-        ("the last state is not saved", "step % train.checkpoint_every == 0 or last", "step % train.checkpoint_every == 0 and not last", RUN),
+        ("checkpoints come with evaluations", "saves = step % train.checkpoint_every == 0", "saves = step % train.eval_every == 0", f"{RUN}::test_checkpoints_hold_the_state_after_their_step"),
         ("the last line is not written", "== 0 or due.step == self.config.train.steps:\n            self._log", "== 0:\n            self._log", LINES),
     ),
     *_area(
@@ -313,7 +313,7 @@ MUTANTS = [
     *_area(
         "files of a run",
         "checkpoint",
-        ("a digest of the arrays is not compared", "if manifest.digest_arrays(state) != description.state:", "if False:", "test_checkpoint.py"),
+        ("a digest of the arrays is not compared", "if manifest.digest_arrays(state) != description.state:", "if False:", "test_manifest.py"),
         ("files are not verified", "description = manifest.verify(path, step)", "description = manifest._read(path / manifest.NAME)", "test_checkpoint.py"),
         ("the oldest checkpoint is read", "for step in reversed(self.steps()):", "for step in self.steps():", "test_checkpoint.py"),
         ("one checkpoint too many is kept", "self.steps()[: -self._kept]", "self.steps()[: -self._kept - 1]", "test_checkpoint.py::test_only_the_newest_are_kept"),

@@ -1,11 +1,13 @@
 """What a digest sees."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from jaxvae import manifest
+from jaxvae.checkpoint import Checkpoints
 from jaxvae.manifest import DamagedError, Manifest, digest_arrays, digest_files
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, np.int32)}
@@ -75,3 +77,22 @@ def test_a_manifest_that_someone_wrote_without_its_digest_is_none(tmp_path):
     written(tmp_path / "6")
     with pytest.raises(DamagedError, match="it is the checkpoint of step 5"):
         manifest.verify(tmp_path / "6", 6)
+
+
+def test_arrays_that_are_whole_but_not_those_of_the_state_are_damage(tmp_path):
+    """As if a reader or a disk gave other numbers than it was given, in files that are as they were."""
+    checkpoints = Checkpoints(tmp_path, 9)
+    for step, state in ((1, ARRAYS), (2, {**ARRAYS, "b": np.array(8, np.int32)})):
+        checkpoints.save(step, state, {})
+    checkpoints.wait()
+    checkpoints.close()
+    assert checkpoints.read(ARRAYS).manifest.step == 2  # type: ignore[union-attr]
+    second = manifest.verify(tmp_path / "2", 2)
+    shutil.rmtree(tmp_path / "2" / "default")
+    shutil.copytree(tmp_path / "1" / "default", tmp_path / "2" / "default")
+    swapped = second._replace(files=digest_files(tmp_path / "2"))
+    (tmp_path / "2" / manifest.NAME).write_bytes(manifest.render(swapped))
+    read = checkpoints.read(ARRAYS)
+    assert read is not None
+    assert read.manifest.step == 1
+    assert read.damaged == {2: "its arrays are not those that were written"}

@@ -39,3 +39,20 @@ def test_a_file_that_became_shorter_is_named_and_ends_nothing(mapped, tmp_path):
     (tmp_path / "a.npy").unlink()
     with pytest.raises(RunError, match=r"a\.npy cannot be read \(No such file or directory\)"):
         pixels.gather(mapped, np.array([0]))
+
+
+def test_a_digest_knows_shapes_and_where_one_set_ends():
+    digests = [
+        pixels.digest_images(*sets)
+        for sets in (
+            (IMAGES,),
+            (IMAGES.reshape(50, 3, 4, 2),),
+            (IMAGES.reshape(25, 8, 3, 2),),
+            (IMAGES[:20], IMAGES[20:]),
+            (IMAGES[:21], IMAGES[21:]),
+            (IMAGES[::-1],),
+            (255 - IMAGES,),
+        )
+    ]
+    assert len(set(digests)) == len(digests)
+    assert pixels.digest_images(IMAGES.copy()) == digests[0]
