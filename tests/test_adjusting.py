@@ -41,6 +41,13 @@ def test_transparent_pixels_are_laid_on_the_background(background):
     assert picture.notes == (f"transparent and laid on {background}",)
 
 
+def test_a_folder_is_decoded_anew_for_every_background(tmp_path):
+    write_pictures(tmp_path / "a", [RGBA] * 3)
+    for background, color in COLORS.items():
+        dataset = load(Data(name=str(tmp_path / "a"), background=background))
+        np.testing.assert_array_equal(dataset.train[0], over(RGBA[..., :3], RGBA[..., 3], color))
+
+
 def test_every_colour_opacity_and_background_rounds_as_it_should():
     levels = np.array(list(itertools.product(range(256), range(256))), np.uint8)
     image = levels.reshape(256, 256, 2)

@@ -7,7 +7,9 @@ from jaxvae import order
 from jaxvae.source import Picture, Pictures, identity, one_line, split, subset
 
 
-@pytest.mark.parametrize(("count", "fraction", "tests"), [(100, 0.1, 10), (2, 0.01, 1), (3, 0.99, 2)])
+@pytest.mark.parametrize(
+    ("count", "fraction", "tests"), [(100, 0.1, 10), (24, 0.1, 2), (26, 0.1, 3), (2, 0.01, 1), (3, 0.99, 2)]
+)
 def test_a_split_is_a_partition_with_some_of_each(count, fraction, tests):
     train, test = split(count, fraction)
     assert len(test) == tests
