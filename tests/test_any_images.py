@@ -110,7 +110,7 @@ def test_a_folder_of_photographs_of_many_sizes(tmp_path):
         ramp = np.linspace(0, 1, width)[None, :, None] * np.ones((height, 1, 1))
         picture = np.round(low + ramp * (high - low)).astype(np.uint8)
         Image.fromarray(picture).save(tmp_path / "photos" / f"{number}.jpg")
-    flags = "--data.image_size 16 --data.horizontal_flips True --model.channels 8 16".split()
+    flags = "--data.image_size 16 --data.horizontal_flips True --model.channels 8".split()
     summary, _ = train("photos", tmp_path, *flags, config="images")
     assert summary["data"]["image_shape"] == [16, 16, 3]
     assert (summary["data"]["train"], summary["data"]["test"]) == (180, 20)

@@ -149,14 +149,16 @@ def test_what_the_user_told_jax_about_its_own_cache_goes_for_this_one(tmp_path, 
 
 
 def test_what_is_begun_first_is_ended_first_and_nothing_more_after_an_error():
-    ended, gate = [], threading.Event()
+    ended, begun, gate = [], threading.Event(), threading.Event()
 
     def fail(compiler):
         with compiler:
             compiler.begin(ended.append, "first")
-            compiler.begin(gate.wait)
+            compiler.begin(lambda: (begun.set(), gate.wait()))
             compiler.begin(ended.append, "last")
-            threading.Timer(0.5, gate.set).start()
+            assert begun.wait(60)
+            # What is under way ends before the error goes on: so that it can, once there is nothing to lose.
+            threading.Timer(0.1, gate.set).start()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -11,7 +11,7 @@ from benchmarks.fault_harness import FLAGS, Bench
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    made = Bench(tmp_path_factory.mktemp("faults"), [*FLAGS, "--train.steps", "600"])
+    made = Bench(tmp_path_factory.mktemp("faults"), [*FLAGS, "--train.steps", "400"])
     # First a process that nobody kills compiles what the others then take from the cache.
     assert made.half_done
     assert made.reference

@@ -4,7 +4,9 @@ import pytest
 
 from benchmarks import time_to_nll
 
-SHORT = ("--eval.importance_samples", "2", "--train.log_every", "40")
+SHORT = tuple(
+    "--eval.importance_samples 2 --train.log_every 40 --model.hidden 32 --model.latent_dim 4".split()
+)
 
 
 def test_a_speed_run_ends_its_clock_with_the_last_step_and_says_whether_the_nll_was_reached():
