@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import importlib.metadata
-import json
 import math
 import platform
 import time
@@ -28,7 +27,7 @@ from jaxvae.evaluate import Evaluator
 from jaxvae.goodput import Goodput
 from jaxvae.lock import Lock
 from jaxvae.loop import Loop, Outlet
-from jaxvae.metrics import MetricsFile, write_json
+from jaxvae.metrics import MetricsFile, read_json, write_json
 from jaxvae.optimizer import learning_rate_schedule
 from jaxvae.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
 from jaxvae.placement import choose_places, refuse_what_cannot_fit
@@ -233,9 +232,9 @@ def _finish(
 def _throughput_before(summary: Path) -> dict[str, float | None]:
     """How fast a finished run was trained, if the summary that is about to be replaced says so."""
     try:
-        said = json.loads(summary.read_bytes())["throughput"]
+        said = read_json(summary)["throughput"]
         return {name: float(said[name]) for name in THROUGHPUT}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (ValueError, OverflowError, LookupError, TypeError):
         return {}
 
 
