@@ -18,7 +18,7 @@ import tyro
 from jaxvae import launch, system
 from jaxvae.config import Config, Data, Model, flat, to_dict
 from jaxvae.console import open_console
-from jaxvae.errors import ReportedError, UserError
+from jaxvae.errors import ReportedError, UserError, printable
 from jaxvae.experiment import experiment_file, known_experiments, load_experiment
 from jaxvae.paths import meant_path
 from jaxvae.room import refuse_image_size
@@ -121,9 +121,17 @@ def _look(arguments: list[str]) -> None:
     # Whatever model may follow, these are for one that takes any pixels.
     config = Config(data=found.data, model=Model(likelihood="gaussian"))
     data = validate(config, Origin(flags=typed_fields(flags))).data
-    stem = re.sub(r"[^\w.-]+", "-", data.name).strip("-.")
+    if named and data.name != name:
+        raise UserError(
+            f"two sets are named, {printable(name)} and --data.name {printable(data.name)}: give one"
+        )
+    # The end of a long path says most.
+    stem = re.sub(r"[^\w.-]+", "-", data.name)[-100:].strip("-.")
     picture = meant_path(f"data-{stem}.png" if found.picture is None else found.picture, "--picture")
     refuse_image_size(data)
+    from jaxvae.images import refuse_others_file
+
+    refuse_others_file(picture)
     from jaxvae.look import look
 
     print(look(data, picture))
