@@ -33,6 +33,7 @@ from jaxvae.parallel import Device, devices_for, local_devices, replicate, shape
 from jaxvae.placement import choose_places, refuse_what_cannot_fit
 from jaxvae.report import Watcher
 from jaxvae.signals import NoSignals, Signals
+from jaxvae.source import refuse_no_images
 from jaxvae.state import TrainState, initial_state, state_shapes
 from jaxvae.vae import GaussianLikelihood
 from jaxvae.validation import validate
@@ -60,6 +61,8 @@ def fit(
     """
     started = time.perf_counter() if started is None else started
     config = validate(config)
+    if dataset is not None:
+        refuse_no_images(dataset)
     devices = devices_for(config.train)
     _refuse_before_loading(config, devices)
     dataset = load(config.data) if dataset is None else dataset
