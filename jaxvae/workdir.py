@@ -51,6 +51,7 @@ class Workdir:
         self.images = path / "images"
         self.summary = path / "summary.json"
         self.goodput = path / "goodput.json"
+        self.lock = path / "lock"
         self.profile = path / "profile"
 
     def previous(self) -> Config | None:
@@ -97,7 +98,7 @@ class Workdir:
         if previous is None:
             self._refuse_others_files()
             return {}
-        for path in (self.metrics, self.summary, self.goodput):
+        for path in (self.metrics, self.summary, self.goodput, self.lock):
             if path.is_dir():
                 raise UserError(f"{path} is a folder, where a run has a file: move it away")
         for path in (self.images, self.checkpoints):
@@ -177,7 +178,7 @@ class Workdir:
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            return Lock(self.path / "lock")
+            return Lock(self.lock)
         except OSError as error:
             for folder in made:
                 if folder.is_dir() and not any(folder.iterdir()):

@@ -199,9 +199,11 @@ def test_an_empty_configuration_makes_no_run_of_a_folder(tmp_path, text):
     assert everything(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["metrics.jsonl", "summary.json", "goodput.json", "images", "checkpoints"])
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "summary.json", "goodput.json", "lock", "images", "checkpoints"]
+)
 def test_what_stands_where_a_run_writes_is_refused_before_it_begins(tmp_path, name):
     (tmp_path / "config.json").write_text(json.dumps(to_dict(Config())))
-    make(tmp_path, name if "." not in name else f"{name}/")
+    make(tmp_path, name if name in ("images", "checkpoints") else f"{name}/")
     with pytest.raises(UserError, match=rf"{name} is a f\w+, where a run has a f\w+: move it away"):
         Workdir(tmp_path).check(Config())
