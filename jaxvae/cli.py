@@ -132,6 +132,9 @@ def _look(arguments: list[str]) -> None:
     from jaxvae.images import refuse_others_file
 
     refuse_others_file(picture)
+    from jaxvae.data import begin_loading
+
+    begin_loading(data)
     from jaxvae.look import look
 
     print(look(data, picture))

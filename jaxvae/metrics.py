@@ -171,6 +171,7 @@ def _replace(path: Path, content: bytes, durable: bool = True) -> None:
             if durable:
                 flush_open(file.fileno())
         os.replace(partial, path)
-    except OSError:
+    except BaseException:
+        # Also a signal, which ends some commands by an exception.
         partial.unlink(missing_ok=True)
         raise

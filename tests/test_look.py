@@ -200,6 +200,32 @@ def test_a_long_path_still_gives_its_picture_a_name(tmp_path, monkeypatch, capsy
     assert picture.name.endswith("bbb-c.npy.png")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("none.npy",), "--data.name none.npy: there is no such file or folder"),
+        (("mnist", "--data.background", "red"), "--data.background red is of no use with mnist"),
+        (("mnist", "--picture", "."), "--picture . is a folder"),
+    ],
+)
+def test_a_mistake_that_needs_no_jax_is_answered_without_it(tmp_path, arguments, says):
+    program = (
+        "import sys; from jaxvae.cli import main_data; "
+        "print(main_data(['data', *sys.argv[1:]]), 'jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "2 False\n"
+    assert says in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_names_are_one_too_many(capsys):
     code, _, err = shown(capsys, "mnist", "--data.name", "other.npy")
     assert code == 2
