@@ -142,13 +142,12 @@ def test_a_run_of_which_a_setting_would_change_the_draws_is_refused():
         ),
     ):
         devices_for(Train())
-    before = jax.config.jax_random_seed_offset
     jax.config.update("jax_random_seed_offset", 5)
     try:
         with pytest.raises(UserError, match=r"JAX_RANDOM_SEED_OFFSET is 5, which draws other .*: unset it"):
             devices_for(Train())
     finally:
-        jax.config.update("jax_random_seed_offset", before)
+        jax.config.update("jax_random_seed_offset", 0)
     devices_for(Train())
 
 
