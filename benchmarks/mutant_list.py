@@ -528,12 +528,30 @@ MUTANTS = [
         "files of a run",
         "workdir",
         ("other people's folders are taken", "if others:", "if False:", "test_workdir.py"),
+        ("an empty configuration makes a run of a folder", "if not nested.keys() & set(_SECTIONS):", "if False:", "test_workdir.py"),
+        ("a path through a file is not noticed", "if not there.is_dir():", "if False:", "test_workdir.py"),
+    ),
+    *_area(
+        "files of a run",
+        "metrics",
+        ("a signal leaves a file half-written", "except BaseException:\n        # Also a signal", "except OSError:\n        # Also a signal", "test_metrics.py"),
+    ),
+    *_area(
+        "files of a run",
+        "images",
+        ("a contact sheet replaces any file", "if is_marked(file.read(256)):", "if True:", "test_look.py"),
+    ),
+    *_area(
+        "keys",
+        "parallel",
+        ("settings that change every draw are accepted", "if (value := getattr(settings, name, usual)) != usual:", "if (value := usual) != usual:", "test_environment.py::test_a_run_of_which_a_setting_would_change_the_draws_is_refused"),
     ),
     *_area(
         "mathematics",
         "arguments",
         ("levels are taken for values in the unit interval", "if -beyond - _ROUNDING <= low and high <= 1 + beyond + _ROUNDING:", "if True:", "test_arguments.py"),
         ("whole numbers are taken for values", "if jnp.issubdtype(x.dtype, jnp.integer):\n        largest", "if False:\n        largest", "test_arguments.py"),
+        ("values behind vmap of NumPy's arrays are not looked at", "if isinstance(x, np.ndarray):\n        # What vmap", "if False:\n        # What vmap", "test_arguments.py::test_a_wrong_range_is_refused_wherever_the_values_are_known"),
         ("any shape is taken", "if x.shape != shape:\n        raise ValueError(\n            f\"{method} takes an image", "if False:\n        raise ValueError(\n            f\"{method} takes an image", "test_arguments.py"),
     ),
     *_area(

@@ -14,6 +14,8 @@ MOSTLY = 0.75
 """From this share of black and white pixels on, binarised images look like the originals."""
 SAMPLED = 2**18
 """Pixels that a run looks at before it starts."""
+UNTRAINED = 0.05
+"""The share of the initial weights in their moving average from which on it is said."""
 NEARLY_SO = "of the pixels are nearly black or white"
 GAUSSIAN = (
     "--model.likelihood gaussian --model.learn_sigma True --data.binarization none "
@@ -76,6 +78,12 @@ def _about_length(config: Config) -> list[str]:
         found.append(
             f"--optimizer.warmup_steps {warmup} is longer than the run of --train.steps {steps}: the "
             f"learning rate never reaches {config.optimizer.learning_rate:g}"
+        )
+    decay = config.optimizer.ema_decay
+    if decay is not None and (untrained := decay**steps) > UNTRAINED:
+        found.append(
+            f"--optimizer.ema_decay {decay:g} is slow for the run of --train.steps {steps}: {untrained:.0%} "
+            "of the average that is evaluated are still the initial weights"
         )
     return found
 

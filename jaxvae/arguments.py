@@ -135,6 +135,8 @@ def _check_range(x: Array, method: str, beyond: float) -> None:
     low, high = float(known.min()), float(known.max())
     if -beyond - _ROUNDING <= low and high <= 1 + beyond + _ROUNDING:
         return
+    if not np.isfinite(known).all():
+        raise ValueError(f"{method} takes values in [0, 1], and some are not finite (NaN or infinity)")
     if low >= 0 and high > 2:
         advice = f"x / {255 if high <= 255 else 65535}"
     elif low >= -1 and high <= 1:
@@ -149,6 +151,9 @@ def _known(x: Any) -> np.ndarray | None:
     # Outside of compiled functions, the arrays that vmap and grad wrap are there to be looked at.
     while isinstance(x, Tracer):
         x = getattr(x, "val", getattr(x, "primal", None))
+    if isinstance(x, np.ndarray):
+        # What vmap was given: JAX has not made an array of its own of it yet.
+        return x
     if not isinstance(x, jax.Array) or not x.is_fully_addressable:
         return None
     return jax.device_get(x)

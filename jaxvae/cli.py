@@ -15,10 +15,10 @@ from typing import Annotated
 
 import tyro
 
-from jaxvae import system
+from jaxvae import launch, system
 from jaxvae.config import Config, Data, Model, flat, to_dict
 from jaxvae.console import open_console
-from jaxvae.errors import ReportedError, UserError
+from jaxvae.errors import ReportedError, UserError, printable
 from jaxvae.experiment import experiment_file, known_experiments, load_experiment
 from jaxvae.paths import meant_path
 from jaxvae.room import refuse_image_size
@@ -121,34 +121,53 @@ def _look(arguments: list[str]) -> None:
     # Whatever model may follow, these are for one that takes any pixels.
     config = Config(data=found.data, model=Model(likelihood="gaussian"))
     data = validate(config, Origin(flags=typed_fields(flags))).data
-    stem = re.sub(r"[^\w.-]+", "-", data.name).strip("-.")
+    if named and data.name != name:
+        raise UserError(
+            f"two sets are named, {printable(name)} and --data.name {printable(data.name)}: give one"
+        )
+    # The end of a long path says most.
+    stem = re.sub(r"[^\w.-]+", "-", data.name)[-100:].strip("-.")
     picture = meant_path(f"data-{stem}.png" if found.picture is None else found.picture, "--picture")
     refuse_image_size(data)
+    from jaxvae.images import refuse_others_file
+
+    refuse_others_file(picture)
+    from jaxvae.data import begin_loading
+
+    begin_loading(data)
     from jaxvae.look import look
 
     print(look(data, picture))
 
 
 def _run(command: Command, signals: Signals, started: float) -> None:
-    config, path = command.experiment, Path("runs") / Path(command.config).stem
-    if command.workdir is not None:
-        path = meant_path(command.workdir, "--workdir")
+    config = command.experiment
+    path = (
+        Path("runs") / Path(command.config).name.removesuffix(".py")
+        if command.workdir is None
+        else meant_path(command.workdir, "--workdir")
+    )
     if command.replay is not None and command.profile:
         raise UserError("--replay and --profile are two commands: give one of them")
+    several = (command.coordinator_address, command.num_processes, command.process_id)
+    launch.check(*several)
     from jaxvae.workdir import Workdir
 
     # JAX takes seconds to import: a mistake in the command is answered before, and the images are read
     # meanwhile.
     refuse_image_size(config.data, config.train.batch_size)
-    Workdir(path).check(config)
+    folder = Workdir(path)
+    if command.replay is None:
+        folder.check(config)
+    else:
+        folder.check_replay(config, command.replay)
     with _nothing_collected():
         from jaxvae.data import begin_loading
 
         begin_loading(config.data)
         from jaxvae import hosts
 
-        several = (command.coordinator_address, command.num_processes, command.process_id)
-        if any(value is not None for value in several) or hosts.are_started_together(os.environ):
+        if several != (None, None, None) or launch.are_started_together(os.environ):
             hosts.join(*several)
             # JAX's own watch for SIGTERM has replaced ours; the calls' reports carry the word to stop.
             signals.take()

@@ -34,9 +34,9 @@ def convert(given: Any, problems: list[Problem]) -> Config:
 
 
 def show(value: Any) -> str:
-    """A value in a message: its ``repr``, cut short."""
+    """A value in a message: its ``repr``, in one line and cut short."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).split())
     except Exception:
         # Of whatever class it is; and a whole number may have too many digits for Python to write.
         text = f"<{type(value).__name__}>"

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -13,6 +14,9 @@ from jaxvae.errors import UserError, printable
 from jaxvae.idx import decode_idx
 from jaxvae.pixels import blocks
 from jaxvae.source import OPTIONS, Dataset, Source, one_line
+
+if TYPE_CHECKING:
+    from jaxvae.tfds import Name
 
 
 def load(config: Data) -> Dataset:
@@ -24,10 +28,13 @@ def load(config: Data) -> Dataset:
 def begin_loading(config: Data) -> None:
     """Loads in the background what ``load`` will be asked for, once, if that takes no more than a moment.
 
-    Only what imports nothing: no library may be imported on two threads at once. Raises UserError for an
-    option that makes no difference to it.
+    Only what imports nothing: no library may be imported on two threads at once. Raises UserError for a name
+    that nothing can have, and for an option that makes no difference.
     """
-    if config.name != BUNDLED or _is_changed(config):
+    if config.name != BUNDLED:
+        _named(config)
+        return
+    if _is_changed(config):
         return
     refuse_useless(config, BUNDLED, frozenset())
     thread = ThreadPoolExecutor(1, "data")
@@ -64,24 +71,35 @@ def _load(config: Data) -> Dataset:
 
 def _source(config: Data) -> Source:
     from jaxvae.files import own_images
-    from jaxvae.tfds import parse_name, tfds_images
 
     if config.name == BUNDLED:
         return own_images(MNIST, config)._replace(title=BUNDLED, remarks=())
+    named = _named(config)
+    if isinstance(named, Path):
+        return own_images(named, config)
+    from jaxvae.tfds import tfds_images
+
+    return tfds_images(named, config)
+
+
+def _named(config: Data) -> "Path | Name":
+    """The file or folder that ``data.name`` is, or else the data set that can have that name."""
     named = f"--data.name {printable(config.name)}"
+    if not config.name:
+        raise UserError("--data.name is empty: . is the current folder")
     try:
         path = Path(config.name).expanduser()
         path.stat()
     except FileNotFoundError as error:
+        from jaxvae.tfds import parse_name
+
         name = parse_name(config.name)
         if name is not None:
-            return tfds_images(name, config)
+            return name
         raise UserError(f"{named}: there is no such file or folder") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{named} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if not config.name:
-        raise UserError("--data.name is empty: . is the current folder")
-    return own_images(path, config)
+    return path
 
 
 def refuse_useless(config: Data, title: str, uses: frozenset[str]) -> None:

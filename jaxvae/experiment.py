@@ -23,7 +23,7 @@ def experiment_file(configs: Path, name: str) -> Path:
     """``configs/NAME.py``, or the file that ``name`` is a path of; raises UserError if there is none."""
     path = meant_path(name, "--config")
     if not name.endswith(".py"):
-        path = configs / f"{name}.py"
+        path = configs / f"{path}.py"
     try:
         if path.is_file():
             return path
@@ -67,19 +67,27 @@ def _explain(path: Path, error: BaseException) -> str:
     else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         number = frames[-1].lineno if frames else None
-        what = _misspelt(error) or f"{type(error).__name__}: {error}".removesuffix(": ")
+        what = _described(error)
     where = f"{path}, line {number}" if number else f"{path}"
+    # A caller may have run an earlier content of it.
+    linecache.checkcache(str(path))
     source = linecache.getline(str(path), number).strip() if number else ""
     return f"{where}: {what}" + (f"\n    {source}" if source else "")
 
 
-def _misspelt(error: BaseException) -> str | None:
-    """What is said of a field that a section does not have, or that cannot be set so."""
-    found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+def _described(error: BaseException) -> str:
+    """The error in words: a field that a section does not have, or that cannot be set so, in ours."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        # It is of a class of the file's own, which has its mistakes too.
+        return kind
+    found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
     if found is not None and isinstance(error, TypeError):
         section, field = getattr(fields, found[1], None), found[2]
         if isinstance(section, type) and hasattr(section, "__dataclass_fields__"):
             return f"{field} {unknown_field(found[1].lower(), field, list(section.__dataclass_fields__))}"
-    if type(error).__name__ == "FrozenInstanceError":
-        return f"{error}: a configuration cannot be changed; give its fields when it is made"
-    return None
+    if kind == "FrozenInstanceError":
+        return f"{text}: a configuration cannot be changed; give its fields when it is made"
+    return f"{kind}: {text}".removesuffix(": ")

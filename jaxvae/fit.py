@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import importlib.metadata
-import json
 import math
 import platform
 import time
@@ -28,12 +27,13 @@ from jaxvae.evaluate import Evaluator
 from jaxvae.goodput import Goodput
 from jaxvae.lock import Lock
 from jaxvae.loop import Loop, Outlet
-from jaxvae.metrics import MetricsFile, write_json
+from jaxvae.metrics import MetricsFile, read_json, write_json
 from jaxvae.optimizer import learning_rate_schedule
 from jaxvae.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
 from jaxvae.placement import choose_places, refuse_what_cannot_fit
 from jaxvae.report import Watcher
 from jaxvae.signals import NoSignals, Signals
+from jaxvae.source import refuse_no_images
 from jaxvae.state import TrainState, initial_state, state_shapes
 from jaxvae.vae import GaussianLikelihood
 from jaxvae.validation import validate
@@ -61,6 +61,8 @@ def fit(
     """
     started = time.perf_counter() if started is None else started
     config = validate(config)
+    if dataset is not None:
+        refuse_no_images(dataset)
     devices = devices_for(config.train)
     _refuse_before_loading(config, devices)
     dataset = load(config.data) if dataset is None else dataset
@@ -233,9 +235,9 @@ def _finish(
 def _throughput_before(summary: Path) -> dict[str, float | None]:
     """How fast a finished run was trained, if the summary that is about to be replaced says so."""
     try:
-        said = json.loads(summary.read_bytes())["throughput"]
+        said = read_json(summary)["throughput"]
         return {name: float(said[name]) for name in THROUGHPUT}
-    except (OSError, ValueError, LookupError, TypeError):
+    except (ValueError, OverflowError, LookupError, TypeError):
         return {}
 
 

@@ -1,14 +1,13 @@
 """How was the run's wall time spent, over all its processes?"""
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxvae.metrics import write_json
+from jaxvae.metrics import read_json, write_json
 
 PARTS = ("setup", "compile", "train", "data_wait", "evaluate", "checkpoint_stall", "lost_to_restarts")
 """``train`` is what remains of training when waiting for images, evaluations and checkpoints is taken out;
@@ -50,11 +49,11 @@ class Goodput:
         self._secured = step, dict(self.seconds)
 
     def _read(self) -> tuple[dict[str, float], tuple[int, dict[str, float]] | None]:
+        read = {} if self._path is None else read_json(self._path)
         try:
-            read = json.loads(self._path.read_bytes()) if self._path is not None else {}
             secured = read.get("secured")
             return _seconds(read), secured and (int(secured["step"]), _seconds(secured["seconds"]))
-        except (OSError, ValueError, LookupError, AttributeError, TypeError):
+        except (ValueError, OverflowError, LookupError, AttributeError, TypeError):
             return {}, None
 
     def until_now(self, part: str) -> None:

@@ -3,7 +3,7 @@
 The first process alone reads and writes files; what it read reaches the others by ``broadcast``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,33 +11,21 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
-from jaxvae.errors import RunError, UserError
+from jaxvae import launch
+from jaxvae.errors import RunError
 
 HEARTBEAT_SECONDS = 30
 """A process that is silent for so long is taken for dead, and the others stop."""
-
-
-def are_started_together(environment: Mapping[str, str]) -> bool:
-    """Whether a TPU pod, Slurm or Open MPI started several processes of this command."""
-    pod = environment.get("TPU_WORKER_HOSTNAMES", "")
-    names = ["OMPI_COMM_WORLD_SIZE", "MEGASCALE_NUM_SLICES"]
-    # Inside an allocation, but outside a job step, there is one process whatever SLURM_NTASKS says.
-    names += ["SLURM_NTASKS"] if "SLURM_STEP_NODELIST" in environment else []
-    tasks = (environment.get(name, "") for name in names)
-    return "," in pod or any(number.isdigit() and int(number) > 1 for number in tasks)
 
 
 def join(coordinator_address: str | None, num_processes: int | None, process_id: int | None) -> None:
     """Meets the other processes; to be called before anything asks for devices.
 
     Without arguments JAX finds them out from the environment (TPU pod, Slurm, Open MPI). Raises UserError
-    if only some are given, or the others do not come.
+    for arguments that ``launch.check`` refuses, and RunError if the others do not come.
     """
+    launch.check(coordinator_address, num_processes, process_id)
     given = (coordinator_address, num_processes, process_id)
-    if any(value is None for value in given) and any(value is not None for value in given):
-        raise UserError("--coordinator_address, --num_processes and --process_id go together: give all three")
-    if num_processes is not None and process_id is not None and not 0 <= process_id < num_processes:
-        raise UserError(f"--process_id {process_id} cannot work: it must be from 0 to {num_processes - 1}")
     global _joined
     try:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")

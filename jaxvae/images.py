@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from jaxvae.errors import UserError, printable
+
 TILE = 56
 """Smaller images are enlarged by a whole factor to about this many pixels."""
 GAP = 2
@@ -42,6 +44,21 @@ def write_grid(path: Path, images: Float[np.ndarray, "image height width channel
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def refuse_others_file(path: Path) -> None:
+    """Raises UserError if a picture at ``path`` would replace anything but one of ``write_grid``."""
+    try:
+        if not os.path.lexists(path):
+            return
+        if path.is_file():
+            with path.open("rb") as file:
+                if is_marked(file.read(256)):
+                    return
+    except OSError as error:
+        raise UserError(f"--picture {printable(path)} cannot be read ({error.strerror})") from error
+    what = "a folder" if path.is_dir() else "there already, and no picture that jaxvae made"
+    raise UserError(f"--picture {printable(path)} is {what}: name another file")
 
 
 def is_marked(content: bytes) -> bool:

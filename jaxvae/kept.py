@@ -24,7 +24,7 @@ from jaxvae.config import Data
 from jaxvae.errors import RunError, UserError, printable
 from jaxvae.folders import SKIP_HINT
 from jaxvae.lock import InUseError, Lock
-from jaxvae.metrics import write_json
+from jaxvae.metrics import read_json, write_json
 from jaxvae.packing import FEW, pack
 from jaxvae.source import Dataset, Source, identity, one_line, regular_status
 
@@ -101,8 +101,8 @@ def _content(source: Source, data: Data, folder: Path) -> str:
     for path in source.files:
         listing.update(_entry(path, source, _read(path, identity, skips)))
     note, names = folder / CONTENT, listing.hexdigest()
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        noted = json.loads(note.read_text())
+    with contextlib.suppress(LookupError, TypeError):
+        noted = read_json(note)
         if noted["listing"] == names:
             return noted["content"]
     content = hashlib.sha256()
@@ -175,7 +175,7 @@ def _open(source: Source, done: Path) -> Dataset | None:
         where = f"all that were left out are in {printable(done / 'images.json')}" if listed else ""
         said = one_line([*note["remarks"], where, *source.remarks])
         return Dataset(train, test, source.title, note["digest"] if unchanged else None, said)
-    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         if done.is_dir():
             shutil.rmtree(done)
         return None

@@ -8,7 +8,7 @@ from jaxvae.advice import histogram, suits
 from jaxvae.config import Data
 from jaxvae.data import load
 from jaxvae.errors import UserError, printable
-from jaxvae.images import write_grid
+from jaxvae.images import refuse_others_file, write_grid
 from jaxvae.parallel import all_devices
 from jaxvae.pixels import gather
 from jaxvae.placement import choose_places
@@ -20,7 +20,9 @@ MOST_COLUMNS = 12
 
 def look(config: Data, picture: Path) -> str:
     """Describes the images that ``config`` names as text, and writes a contact sheet of training images to
-    ``picture``. Raises UserError if there are none, or the picture cannot be written."""
+    ``picture``. Raises UserError if there are none, or if the picture cannot be written or would replace a
+    file that is none of ours."""
+    refuse_others_file(picture)
     devices = all_devices()
     dataset = load(config)
     places = choose_places(config.placement, dataset, devices)

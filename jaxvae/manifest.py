@@ -106,6 +106,6 @@ def _read(path: Path) -> Manifest:
         manifest = Manifest(**fields)
         if render(manifest) == content:
             return manifest
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
     raise DamagedError(f"{path.name} has other contents than were written")

@@ -20,6 +20,15 @@ def write_json(path: Path, content: dict[str, Any], durable: bool = True) -> Non
     _replace(path, (json.dumps(_finite(content), indent=2) + "\n").encode(), durable)
 
 
+def read_json(path: Path) -> Any:
+    """What is in a JSON file; None if there is none, or if it is no JSON: for files that would be replaced
+    anyway, and need not be readable."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
 class MetricsFile:
     """One JSON object a line, ascending steps, at most one line for each (step, split).
 
@@ -162,6 +171,7 @@ def _replace(path: Path, content: bytes, durable: bool = True) -> None:
             if durable:
                 flush_open(file.fileno())
         os.replace(partial, path)
-    except OSError:
+    except BaseException:
+        # Also a signal, which ends some commands by an exception.
         partial.unlink(missing_ok=True)
         raise

@@ -76,10 +76,15 @@ def choose_devices(count: int | None) -> list[Device]:
 def devices_for(train: Train) -> list[Device]:
     """The devices that are to train; raises UserError if there are fewer than asked for, or they cannot
     share a batch evenly or in the order that ``train.reduction`` wants, with what would do, or if JAX was
-    told to compile nothing."""
+    told to compile nothing, or to draw other numbers from the same seed."""
     settings: Any = jax.config
     if settings.jax_disable_jit:
         raise UserError("JAX_DISABLE_JIT is set, but a run is made of compiled programs: unset it")
+    for name, usual in (("jax_threefry_partitionable", True), ("jax_random_seed_offset", 0)):
+        if (value := getattr(settings, name, usual)) != usual:
+            raise UserError(
+                f"{name.upper()} is {value}, which draws other numbers than the run's seed: unset it"
+            )
     devices, size = choose_devices(train.devices), train.batch_size
     count = len(devices)
     if size % count:

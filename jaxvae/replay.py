@@ -14,7 +14,7 @@ from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import Config
 from jaxvae.data import Dataset, load
 from jaxvae.diagnosis import diagnose
-from jaxvae.errors import RunError, UserError
+from jaxvae.errors import RunError
 from jaxvae.manifest import named_leaves
 from jaxvae.parallel import Device, devices_for, replicate
 from jaxvae.pixels import gather
@@ -42,11 +42,7 @@ def replay(config: Config, path: str | Path, step: int) -> str:
     config = validate(config)
     devices = devices_for(config.train)
     folder = Workdir(path)
-    if folder.previous() is None:
-        raise UserError(f"{folder.path} holds no run to replay a step of")
-    folder.check(config)
-    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < config.train.steps:
-        raise UserError(f"--replay {step} is not a step of this run: use 0 to {config.train.steps - 1}")
+    folder.check_replay(config, step)
     dataset = load(config.data)
     return explain(config, dataset, devices, *state_before(config, folder, dataset, step), step)
 

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -65,6 +65,26 @@ class Dataset(NamedTuple):
     def digest(self) -> str:
         """SHA-256 over the shapes and pixels of both, by which a run knows its data again."""
         return self.noted_digest or digest_images(self.train, self.test)
+
+
+def refuse_no_images(given: Any) -> None:
+    """Raises UserError unless what a caller gives is a Dataset of stored images, at least one of each, all of
+    one shape."""
+    if not isinstance(given, Dataset):
+        raise UserError(f"dataset must be a Dataset(train, test), not of type {type(given).__name__}")
+    for name, images in (("train", given.train), ("test", given.test)):
+        is_array = isinstance(images, np.ndarray)
+        if not is_array or images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
+            kind = f"{images.dtype} of shape {images.shape}" if is_array else type(images).__name__
+            raise UserError(
+                f"dataset.{name} must be a NumPy array of uint8, images x height x width x channels, "
+                f"not {kind}"
+            )
+    if given.train.shape[1:] != given.test.shape[1:]:
+        raise UserError(
+            f"images of dataset.train have the shape {given.train.shape[1:]} and those of dataset.test "
+            f"{given.test.shape[1:]}: they must be equal"
+        )
 
 
 class Source(NamedTuple):

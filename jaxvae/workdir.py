@@ -19,6 +19,9 @@ _PARTIAL = re.compile(
 """What a kill leaves half-written; whatever else is called so is somebody's."""
 
 
+_SECTIONS = [name for name, value in to_dict(Config()).items() if isinstance(value, dict)]
+
+
 def _may_be_there(path: Path) -> bool:
     """Whether a folder with this in it may become a run's."""
     if path.name == "lock":
@@ -35,6 +38,8 @@ class Workdir:
         self.path = path = meant_path(given, "--workdir")
         try:
             str(path.absolute()).encode()
+        except FileNotFoundError as error:
+            raise UserError(f"--workdir {path}: the current folder is gone: go to another one") from error
         except UnicodeEncodeError as error:
             raise UserError(
                 f"--workdir {path}: its path is not UTF-8, which Orbax, the library of checkpoints, needs: "
@@ -46,6 +51,7 @@ class Workdir:
         self.images = path / "images"
         self.summary = path / "summary.json"
         self.goodput = path / "goodput.json"
+        self.lock = path / "lock"
         self.profile = path / "profile"
 
     def previous(self) -> Config | None:
@@ -69,9 +75,12 @@ class Workdir:
         if not isinstance(nested, dict):
             raise self._strange("it is no object of sections and fields")
         try:
-            return validate(nested, Origin(str(self.config), old=True))
+            config = validate(nested, Origin(str(self.config), old=True))
         except UserError as error:
             raise self._strange(str(error)) from error
+        if not nested.keys() & set(_SECTIONS):
+            raise self._strange(f"it has none of the sections {', '.join(_SECTIONS)}")
+        return config
 
     def _strange(self, reason: str) -> UserError:
         return UserError(
@@ -84,12 +93,17 @@ class Workdir:
 
         Raises UserError naming every other one: training would not be the same.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UserError(f"--workdir {self.path} is a file: name a folder")
+        self._refuse_place()
         previous = self.previous()
         if previous is None:
             self._refuse_others_files()
             return {}
+        for path in (self.metrics, self.summary, self.goodput, self.lock):
+            if path.is_dir():
+                raise UserError(f"{path} is a folder, where a run has a file: move it away")
+        for path in (self.images, self.checkpoints):
+            if path.exists() and not path.is_dir():
+                raise UserError(f"{path} is a file, where a run has a folder: move it away")
         changed = differences(previous, config)
         refused = _changes(changed, changed.keys() - MAY_CHANGE)
         if refused:
@@ -99,6 +113,26 @@ class Workdir:
                 + "\nRepeat its values to continue it, or choose another --workdir for a new run."
             )
         return changed
+
+    def _refuse_place(self) -> None:
+        """Raises UserError if there is no folder at the path, nor can be made one."""
+        whole = self.path.absolute()
+        there = next(place for place in (whole, *whole.parents) if os.path.lexists(place))
+        if not there.is_dir():
+            shown = self.path if there == whole else there
+            what = "link to nothing" if there.is_symlink() and not there.exists() else "file"
+            inside = "" if there == whole else f"{self.path} cannot be written: "
+            raise UserError(f"--workdir {inside}{shown} is a {what}: name a folder")
+        if there != whole and not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"--workdir {self.path} cannot be written: nothing can be made in {there}")
+
+    def check_replay(self, config: Config, step: int) -> None:
+        """Raises UserError unless the run that is here is of this configuration, and has this step."""
+        self.check(config)
+        if self.previous() is None:
+            raise UserError(f"{self.path} holds no run to replay a step of")
+        if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < config.train.steps:
+            raise UserError(f"--replay {step} is not a step of this run: use 0 to {config.train.steps - 1}")
 
     def _refuse_others_files(self) -> None:
         """Raises UserError if anything is in the folder that does not belong to a run about to begin."""
@@ -144,7 +178,7 @@ class Workdir:
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            return Lock(self.path / "lock")
+            return Lock(self.lock)
         except OSError as error:
             for folder in made:
                 if folder.is_dir() and not any(folder.iterdir()):

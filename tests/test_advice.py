@@ -67,6 +67,12 @@ def test_the_shipped_experiments_have_nothing_to_be_told(name):
             "--optimizer.warmup_steps 301 is longer than the run of --train.steps 300",
             "",
         ),
+        (
+            Config(optimizer=Optimizer(ema_decay=0.999), train=Train(steps=700)),
+            DRAWINGS,
+            "--optimizer.ema_decay 0.999 is slow for the run of --train.steps 700: 50% of the average",
+            "",
+        ),
     ],
 )
 def test_what_does_not_suit_is_said_with_the_flags_that_would(config, images, says, flags):
@@ -85,6 +91,7 @@ def test_what_does_not_suit_is_said_with_the_flags_that_would(config, images, sa
         (Config(data=LEVELS, model=Model(likelihood="gaussian", sigma=0.1)), PHOTOS),
         (Config(objective=Objective(beta_warmup_steps=300), train=Train(steps=300)), DRAWINGS),
         (Config(optimizer=Optimizer(warmup_steps=300), train=Train(steps=300)), DRAWINGS),
+        (Config(optimizer=Optimizer(ema_decay=0.999)), DRAWINGS),
     ],
 )
 def test_what_suits_is_not_spoken_of(config, images):

@@ -108,14 +108,16 @@ def test_what_is_no_array_of_numbers_is_refused(x):
         (lambda x: 65535 * x, "x / 65535"),
         (lambda x: 2 * x - 1, "(x + 1) / 2"),
         (lambda x: (x - 0.45) / 0.22, "jnp.clip"),
-        (lambda x: np.where(x > 0.9, np.nan, x), "not from nan to nan"),
+        (lambda x: np.where(x > 0.9, np.nan, x), "some are not finite"),
+        (lambda x: np.where(x > 0.9, np.inf, x), "some are not finite"),
     ],
 )
+@pytest.mark.parametrize("given", [jnp.asarray, np.float32, np.float64])
 @pytest.mark.parametrize("wrap", [lambda f: f, jax.vmap, lambda f: jax.vmap(jax.grad(lambda x: f(x).sum()))])
 @pytest.mark.parametrize("beyond", [0.0, 0.5])
-def test_a_wrong_range_is_refused_wherever_the_values_are_known(change, advice, wrap, beyond):
-    """``jax.vmap`` and ``jax.grad`` outside of compiled functions wrap values that are known."""
-    images = jnp.asarray(change(IMAGES))
+def test_a_wrong_range_is_refused_wherever_the_values_are_known(change, advice, given, wrap, beyond):
+    """``jax.vmap`` and ``jax.grad`` outside of compiled functions wrap values that are known, NumPy's too."""
+    images = given(change(IMAGES))
     take = wrap(lambda x: arguments.image(x, SHAPE, "encode", beyond))
     with pytest.raises(ValueError, match=re.escape(advice)):
         take(images[0] if wrap(len) is len else images)

@@ -285,19 +285,44 @@ def test_garbage_is_collected_again_whatever_was_asked_and_came_of_it(
     assert gc.isenabled()
 
 
-def test_a_folder_of_something_else_is_refused_before_jax_is_imported(tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--workdir .", "--workdir . holds no run, but files of something else (thesis.tex)"),
+        ("--workdir thesis.tex/run", "thesis.tex is a file: name a folder"),
+        ("--replay 3 --workdir run", "run holds no run to replay a step of"),
+        ("--data.name ./none.npy", "--data.name ./none.npy: there is no such file or folder"),
+        ("--num_processes 2", "go together: give all three"),
+        ("--coordinator_address h --num_processes 2 --process_id 0", "it must be HOST:PORT"),
+    ],
+)
+def test_a_mistake_that_needs_no_jax_is_answered_without_it(tmp_path, arguments, says):
     (tmp_path / "thesis.tex").write_text("mine")
     program = (
-        "import sys; from pathlib import Path; from jaxvae.cli import main; main(Path(sys.argv.pop(1))); "
-        "print('jax' in sys.modules)"
+        "import sys; from pathlib import Path; from jaxvae.cli import main; "
+        "code = main(Path(sys.argv.pop(1))); print(code, 'jax' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, ROOT / "configs", "--config", "mnist", "--workdir", tmp_path],
+        [sys.executable, "-c", program, ROOT / "configs", "--config", "mnist", *arguments.split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.stdout == "False\n"
-    assert (
-        f"error: --workdir {tmp_path} holds no run, but files of something else (thesis.tex)" in done.stderr
-    )
+    assert done.stdout == "2 False\n"
+    assert says in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_the_runs_folder_is_called_as_the_experiment(tmp_path, monkeypatch, capsys):
+    """Also where its name has a dot in it."""
+    (tmp_path / "mnist.v2.py").write_text("from jaxvae.config import Config\nconfig = Config()\n")
+    make = tmp_path / "runs" / "mnist.v2"
+    make.mkdir(parents=True)
+    (make / "config.json").write_text("3")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("mnist.v2.py", str(tmp_path / "mnist.v2"), "~/mnist.v2"):
+        done = run_here("--config", name, capsys=capsys)
+        assert_refused(done, "runs/mnist.v2/config.json is not a configuration of this version")

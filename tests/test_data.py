@@ -105,11 +105,13 @@ def test_an_option_that_makes_no_difference_is_refused_and_any_other_is_taken(tm
 
 
 def test_only_what_imports_nothing_is_loaded_in_the_background():
-    for config in (Data(image_size=14), Data(color="rgb"), Data(name="a.npy")):
+    for config in (Data(image_size=14), Data(color="rgb"), Data(name="a_data_set")):
         data.begin_loading(config)
         assert config not in data._begun
     with pytest.raises(UserError, match=r"--data\.test_fraction 0\.2 is of no use with mnist"):
         data.begin_loading(Data(test_fraction=0.2))
+    with pytest.raises(UserError, match=r"a\.npy: there is no such file or folder"):
+        data.begin_loading(Data(name="a.npy"))
     data.begin_loading(Data())
     assert data.load(Data()).train.shape == (60_000, 28, 28, 1)
     assert not data._begun

@@ -134,6 +134,23 @@ def test_no_program_computes_in_64_bits(x64, config):
         assert "f64[" not in str(program)
 
 
+def test_a_run_of_which_a_setting_would_change_the_draws_is_refused():
+    with (
+        jax.threefry_partitionable(False),
+        pytest.raises(
+            UserError, match=r"JAX_THREEFRY_PARTITIONABLE is False, which draws other .*: unset it"
+        ),
+    ):
+        devices_for(Train())
+    jax.config.update("jax_random_seed_offset", 5)
+    try:
+        with pytest.raises(UserError, match=r"JAX_RANDOM_SEED_OFFSET is 5, which draws other .*: unset it"):
+            devices_for(Train())
+    finally:
+        jax.config.update("jax_random_seed_offset", 0)
+    devices_for(Train())
+
+
 def test_a_run_that_may_compile_nothing_is_refused():
     with jax.disable_jit(), pytest.raises(UserError, match=r"JAX_DISABLE_JIT is set, .*: unset it"):
         devices_for(Train())

@@ -43,6 +43,7 @@ IMPORT = "from jaxvae.config import *\n"
         (IMPORT + "config = Config()\nconfig.train.steps = 4", ", line 3: cannot assign to field 'steps': a"),
         ("import json\njson.loads('{')", ", line 2: JSONDecodeError: "),
         (b"name = '\xff'\n", ": (unicode error)"),
+        ("class E(Exception):\n    def __str__(self): return 1 / 0\nraise E", ", line 3: E\n    raise E"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said_with_its_line(tmp_path, capsys, text, says):

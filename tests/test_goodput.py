@@ -168,3 +168,18 @@ def test_it_is_written_at_most_so_often(tmp_path):
         ledger.until_now("train")
         ledger.write(every=1.0)
         assert json.loads((tmp_path / "goodput.json").read_text())["train"] == pytest.approx(written)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "3", '{"train": "long"}', '{"train": 1e999}', '{"secured": 3}', "[" * 100_000),
+        '{"train": 1' + "0" * 400 + "}",
+        '{"train": 7, "secured": {"step": 1e999, "seconds": {}}}',
+    ],
+)
+def test_what_is_no_ledger_counts_for_nothing(tmp_path, content):
+    (tmp_path / "goodput.json").write_text(content)
+    ledger = Goodput(tmp_path / "goodput.json", 0.0, lambda: 0.0)
+    ledger.continue_from(4, {"train": 2.0})
+    assert ledger.seconds == {**dict.fromkeys(PARTS, 0.0), "train": 2.0}

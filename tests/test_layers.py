@@ -25,6 +25,7 @@ LAYERS = (
             "step",
             "parallel",
             "hosts",
+            "launch",
             "call",
             "diagnosis",
             "breakdown",

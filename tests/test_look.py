@@ -163,3 +163,70 @@ def test_how_it_may_be_called(tmp_path, monkeypatch, capsys, arguments, code, sa
     assert ended == code, said
     assert says in re.sub(r"[│╭╮╰╯─\s]+", " ", said.err if code else said.out)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_replaces_none_but_one_of_ours(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.arange(32, dtype=np.uint8).reshape(2, 4, 4))
+    for name in ("data-a.npy.png", "cat.png"):
+        Image.new("L", (4, 4)).save(name)
+    (tmp_path / "lost.png").symlink_to("nowhere")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    for arguments, says in (
+        ((), "--picture data-a.npy.png is there already, and no picture that jaxvae made: name another file"),
+        (("--picture", "cat.png"), "--picture cat.png is there already"),
+        (("--picture", "a.npy"), "--picture a.npy is there already"),
+        (("--picture", "lost.png"), "--picture lost.png is there already"),
+        (("--picture", "/dev/null"), "--picture /dev/null is there already"),
+        (("--picture", "."), "--picture . is a folder: name another file"),
+        (("--picture", "x" * 300), "cannot be written (File name too long)"),
+    ):
+        code, out, err = shown(capsys, "a.npy", *arguments)
+        assert (code, out) == (2, "")
+        assert says in err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+    for _ in range(2):
+        assert shown(capsys, "a.npy", "--picture", "ours.png")[0] == 0
+
+
+def test_a_long_path_still_gives_its_picture_a_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / ("a" * 150) / ("b" * 150)
+    folder.mkdir(parents=True)
+    np.save(folder / "c.npy", np.arange(32, dtype=np.uint8).reshape(2, 4, 4))
+    code, _, err = shown(capsys, folder / "c.npy")
+    assert code == 0, err
+    (picture,) = tmp_path.glob("*.png")
+    assert picture.name.endswith("bbb-c.npy.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("none.npy",), "--data.name none.npy: there is no such file or folder"),
+        (("mnist", "--data.background", "red"), "--data.background red is of no use with mnist"),
+        (("mnist", "--picture", "."), "--picture . is a folder"),
+    ],
+)
+def test_a_mistake_that_needs_no_jax_is_answered_without_it(tmp_path, arguments, says):
+    program = (
+        "import sys; from jaxvae.cli import main_data; "
+        "print(main_data(['data', *sys.argv[1:]]), 'jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "2 False\n"
+    assert says in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_names_are_one_too_many(capsys):
+    code, _, err = shown(capsys, "mnist", "--data.name", "other.npy")
+    assert code == 2
+    assert "two sets are named, mnist and --data.name other.npy: give one" in err

@@ -56,6 +56,7 @@ def test_what_was_written_is_verified(tmp_path):
         ("two", b"x", "two has 1 bytes, not 0"),
         (manifest.NAME, None, "digest.json cannot be read"),
         (manifest.NAME, b"{}", "digest.json has other contents than were written"),
+        (manifest.NAME, b"{}\n" + b"[" * 100_000, "digest.json has other contents than were written"),
     ],
 )
 def test_every_file_counts(tmp_path, name, content, said):

@@ -161,3 +161,17 @@ def test_a_number_that_is_not_finite_is_null(tmp_path):
     text = (tmp_path / "a.json").read_text()
     assert not any(word in text for word in ("NaN", "Infinity"))
     assert json.loads(text) == {"loss": None, "rate": None, "inner": {"x": None}, "steps": 3}
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_cannot_be_written_whole_leaves_nothing(tmp_path, monkeypatch, error):
+    write_json(tmp_path / "a.json", {"a": 1})
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(error):
+        write_json(tmp_path / "a.json", {"a": 2})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}

@@ -121,7 +121,7 @@ from jaxvae.replay import replay
 from pathlib import Path
 
 Path("run").mkdir()
-Path("run/config.json").write_text("{}")
+Path("run/config.json").write_text('{"model": {}}')
 calls = (
     lambda: fit(Config(), "run"),
     lambda: profile(Config(), "run"),

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from jaxvae import order
-from jaxvae.source import Picture, Pictures, identity, one_line, split, subset
+from jaxvae.errors import UserError
+from jaxvae.fit import fit
+from jaxvae.source import Dataset, Picture, Pictures, identity, one_line, refuse_no_images, split, subset
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,38 @@ def test_what_identifies_a_file_changes_with_it_whatever_its_times_say(tmp_path)
     assert identity(path) != before
     with pytest.raises(OSError, match="not a regular file"):
         identity(tmp_path)
+
+
+IMAGES = np.zeros((3, 4, 5, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ((IMAGES, IMAGES), r"must be a Dataset\(train, test\), not of type tuple"),
+        (IMAGES, "not of type ndarray"),
+        (
+            Dataset(IMAGES / 255, IMAGES),
+            r"dataset\.train must be .* uint8, .* not float64 of shape",
+        ),
+        (Dataset(IMAGES, IMAGES.astype(int)), r"dataset\.test must be .* not int64"),
+        (Dataset(IMAGES, IMAGES[..., 0]), r"dataset\.test must be .* not uint8 of shape \(3, 4, 5\)"),
+        (Dataset(IMAGES[:0], IMAGES), r"dataset\.train must be .* not uint8 of shape \(0, 4, 5, 1\)"),
+        (Dataset(IMAGES, IMAGES[:0]), r"dataset\.test must be"),
+        (Dataset(IMAGES.tolist(), IMAGES), r"dataset\.train must be .* not list"),
+        (
+            Dataset(IMAGES, IMAGES.swapaxes(1, 2)),
+            r"\(4, 5, 1\) and .*test \(5, 4, 1\): they must be",
+        ),
+    ],
+)
+def test_what_a_caller_gives_must_be_images(given, says):
+    with pytest.raises(UserError, match=says):
+        refuse_no_images(given)
+
+
+def test_a_run_asks_it_before_anything_is_written(tmp_path, small_config):
+    with pytest.raises(UserError, match=r"dataset\.test must be"):
+        fit(small_config, tmp_path / "run", dataset=Dataset(IMAGES, IMAGES[:0]))
+    assert list(tmp_path.iterdir()) == []
+    refuse_no_images(Dataset(IMAGES, IMAGES[:1]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxvae.config import Config
+from jaxvae.config import Config, to_dict
 from jaxvae.data import Dataset, load
 from jaxvae.errors import RunError, UserError
 from jaxvae.fit import fit
@@ -138,6 +138,8 @@ def test_a_summary_that_is_not_one_is_replaced(tmp_path, small_config):
         b"[]",
         b"3",
         b'{"throughput": {"examples_per_second": "fast"}}',
+        b"[" * 100_000,
+        b'{"throughput": {"examples_per_second": 1' + b"0" * 400 + b"}}",
     ):
         summary.write_bytes(content)
         again = fit(config, tmp_path / "run", dataset=few)
@@ -153,3 +155,55 @@ def test_a_summary_that_is_not_one_is_replaced(tmp_path, small_config):
     ):
         fit(config, tmp_path / "run", dataset=few)
     assert everything(tmp_path) == before
+
+
+def test_where_no_folder_can_be_is_refused_by_what_is_in_the_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, "afile")
+    (tmp_path / "lost").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    before = everything(tmp_path)
+    for name, says in (
+        ("afile", "--workdir afile is a file: name a folder"),
+        (
+            "afile/a/run",
+            f"afile/a/run cannot be written: {tmp_path}/afile is a file: name a folder",
+        ),
+        ("lost", "--workdir lost is a link to nothing"),
+        ("loop/run", f"{tmp_path}/loop is a link to nothing"),
+        ("x" * 300, "x/config.json cannot be read (File name too long)"),
+    ):
+        with pytest.raises(UserError) as raised:
+            Workdir(name).check(Config())
+        assert says in str(raised.value)
+    assert everything(tmp_path) == before
+    (tmp_path / "here").symlink_to(".")
+    Workdir("here/new/run").check(Config())
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(UserError, match="--workdir run: the current folder is gone"):
+        Workdir("run")
+
+
+@pytest.mark.parametrize("text", ["{}", '{"seed": 3}'])
+def test_an_empty_configuration_makes_no_run_of_a_folder(tmp_path, text):
+    make(tmp_path, "thesis.tex")
+    (tmp_path / "config.json").write_text(text)
+    before = everything(tmp_path)
+    with pytest.raises(UserError, match="it has none of the sections data, model, objective"):
+        Workdir(tmp_path).check(Config())
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "summary.json", "goodput.json", "lock", "images", "checkpoints"]
+)
+def test_what_stands_where_a_run_writes_is_refused_before_it_begins(tmp_path, name):
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(Config())))
+    make(tmp_path, name if name in ("images", "checkpoints") else f"{name}/")
+    with pytest.raises(UserError, match=rf"{name} is a f\w+, where a run has a f\w+: move it away"):
+        Workdir(tmp_path).check(Config())
