@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from jaxvae.folders import SKIP_HINT
 from jaxvae.lock import InUseError, Lock
 from jaxvae.metrics import write_json
 from jaxvae.packing import FEW, pack
+from jaxvae.pixels import digest_images
 from jaxvae.source import Dataset, Source, identity, one_line, regular_status
 
 Result = TypeVar("Result")
@@ -97,9 +98,11 @@ def _content(source: Source, data: Data, folder: Path) -> str:
     """A digest of the names and content of the source's files, which are read only if what identifies them is
     not what was noted in ``folder``."""
     skips = data.unreadable == "skip"
+    # Where names begin in the source; that of the current folder stands before none.
+    begin = len(os.fsencode(source.path / "_")) - 1
     listing = hashlib.sha256()
     for path in source.files:
-        listing.update(_entry(path, source, _read(path, identity, skips)))
+        listing.update(_entry(path, begin, _read(path, identity, skips)))
     note, names = folder / CONTENT, listing.hexdigest()
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         noted = json.loads(note.read_text())
@@ -109,17 +112,17 @@ def _content(source: Source, data: Data, folder: Path) -> str:
     with ThreadPoolExecutor() as pool:
         digests = pool.map(lambda path: _read(path, _file_digest, skips), source.files)
         for path, digest in zip(source.files, digests, strict=True):
-            content.update(_entry(path, source, digest))
+            content.update(_entry(path, begin, digest))
     # Where it cannot be written, the files are read again next time.
     with contextlib.suppress(OSError):
         write_json(note, {"listing": names, "content": content.hexdigest()}, durable=False)
     return content.hexdigest()
 
 
-def _entry(path: Path, source: Source, what: object) -> bytes:
-    """A file's name, from the source on, with what is known of it; names may be of any bytes but zero."""
-    name = os.fsencode(path)[len(os.fsencode(source.path)) :]
-    return name + f"\0{what}\0".encode()
+def _entry(path: Path, begin: int, what: object) -> bytes:
+    """A file's name, from the byte ``begin`` on, with what is known of it; names may be of any bytes but
+    zero."""
+    return os.fsencode(path)[begin:] + f"\0{what}\0".encode()
 
 
 def _read(path: Path, reader: Callable[[Path], Result], skips: bool) -> Result | None:
@@ -170,12 +173,25 @@ def _open(source: Source, done: Path) -> Dataset | None:
     try:
         train, test = (np.load(done / name, mmap_mode="r") for name in ("train.npy", "test.npy"))
         note = json.loads((done / "images.json").read_text())
-        unchanged = all(identity(done / name) == list(status) for name, status in note["files"].items())
+        _vouch(done, note, train, test)
         listed = len(note["left_out"]) > FEW
         where = f"all that were left out are in {printable(done / 'images.json')}" if listed else ""
         said = one_line([*note["remarks"], where, *source.remarks])
-        return Dataset(train, test, source.title, note["digest"] if unchanged else None, said)
+        return Dataset(train, test, source.title, note["digest"], said)
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         if done.is_dir():
             shutil.rmtree(done)
         return None
+
+
+def _vouch(done: Path, note: dict[str, Any], *arrays: np.ndarray) -> None:
+    """Raises ValueError if the arrays are not those that were noted. They are read only if their files are
+    not, as after the folder was copied."""
+    files = {name: identity(done / name) for name in note["files"]}
+    if files == note["files"]:
+        return
+    if digest_images(*arrays) != note["digest"]:
+        raise ValueError("the arrays were changed")
+    # Where it cannot be written, they are read again next time.
+    with contextlib.suppress(OSError):
+        write_json(done / "images.json", note | {"files": files})
