@@ -10,7 +10,7 @@ from typing import NamedTuple
 from jaxvae.config import Data
 from jaxvae.errors import UserError, printable
 from jaxvae.images import is_marked
-from jaxvae.naming import choose, rank
+from jaxvae.naming import choose_folders, ranked_folders
 from jaxvae.source import UnreadableError
 
 SUFFIXES = frozenset(
@@ -42,7 +42,8 @@ def list_images(folder: Path, data: Data) -> Listing:
     """The images in a folder, also those in folders of it and behind links, each folder once.
 
     Hidden files, runs of this program and what it made are left out, so that a run may lie in the folder of
-    its images. Raises UserError for a folder that cannot be read, unless ``data.unreadable`` is skip.
+    its images. Raises UserError for a folder that cannot be read, unless ``data.unreadable`` is skip and it
+    is not the whole.
     """
     top, resolved = str(folder), folder.resolve()
     # A link to where the folder itself lies would bring everything else there is.
@@ -50,9 +51,10 @@ def list_images(folder: Path, data: Data) -> Listing:
     found = Listing([], [], Counter(), [])
 
     def unreadable(error: OSError) -> None:
-        where = printable(error.filename)
-        if data.unreadable == "refuse":
-            raise UnreadableError(where, f"cannot be read ({error.strerror}){SKIP_HINT}") from error
+        where, is_all = printable(error.filename), error.filename == top
+        if is_all or data.unreadable == "refuse":
+            hint = "" if is_all else SKIP_HINT
+            raise UnreadableError(where, f"cannot be read ({error.strerror}){hint}") from error
         found.remarks.append(f"left out the folder {where} ({error.strerror})")
 
     for here, folders, files in os.walk(top, followlinks=True, onerror=unreadable):
@@ -74,9 +76,11 @@ def list_images(folder: Path, data: Data) -> Listing:
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = [name for name in sorted(folders) if _is_taken(name, found.skipped)]
+        # A folder is read under its own name, and not under that of a link beside it.
+        folders.sort(key=lambda name: os.path.islink(os.path.join(here, name)))
         if not inside:
             found.folders.extend(folders)
-        elif {"train", "test"} <= {_role(name) for name in folders}:
+        elif 0 in (places := ranked_folders(folders)) and len(places) > 1:
             _refuse_nested(here, folders, data)
         for name in files:
             kind = _skipped_as(os.path.join(here, name), name)
@@ -120,13 +124,8 @@ def kind_of_file(name: str) -> str:
     return printable(os.path.splitext(name)[1].lower()) or "without a suffix"
 
 
-def _role(folder: str) -> str | None:
-    place = rank(folder)
-    return None if place is None else "test" if place else "train"
-
-
 def _refuse_nested(here: str, folders: Sequence[str], data: Data) -> None:
-    roles = choose(folders, printable(here))
+    roles = choose_folders(folders, printable(here))
     raise UserError(
         f"{printable(here)} holds {printable(roles.train)}/ and {printable(roles.test)}/, which would become "
         f"one set if all of {printable(data.name)} were read: give --data.name {printable(here)} if those "
@@ -145,7 +144,7 @@ class Parts(NamedTuple):
 def divide(folder: Path, found: Listing) -> Parts:
     """Which images train and which test, by the folders they are in; raises UserError where that cannot be
     known, or where there are none."""
-    where, roles = printable(folder), choose(found.folders, printable(folder))
+    where, roles = printable(folder), choose_folders(found.folders, printable(folder))
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in found.images:
         first, _, rest = path.partition(os.sep)

@@ -56,6 +56,13 @@ def test_the_likelihood_that_suits(tmp_path, monkeypatch, capsys, images, suits)
     _, out, _ = shown(capsys, "a.npz", "--picture", "sub/a.png")
     assert f"--model.likelihood {suits}" in out
     assert (tmp_path / "sub" / "a.png").stat().st_size > 0
+    assert "warning" not in out
+
+
+def test_images_of_another_range_are_not_described_without_a_warning(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("digits.npy", np.random.default_rng(0).integers(0, 17, (20, 8, 8)).astype(np.float64))
+    assert re.search(r"warning +no pixel is above 16, where white is 255", shown(capsys, "digits.npy")[1])
 
 
 def test_what_is_suggested_is_what_the_command_line_takes(tmp_path, monkeypatch, capsys):
