@@ -232,6 +232,20 @@ def test_the_current_folder_is_known_under_its_name_too(photos, decoded, monkeyp
     assert len(decoded) == 1
 
 
+def test_an_interrupt_leaves_nothing_half_written_at_any_moment(photos, monkeypatch):
+    mkdir = Path.mkdir
+
+    def interrupted(self, *more, **options):
+        mkdir(self, *more, **options)
+        if self.suffix == ".partial":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load(Data(name=str(photos)))
+    assert not Path(f"{photos}.jaxvae").exists()
+
+
 def test_a_single_note_says_what_arrays_are_of(photos):
     load(Data(name=str(photos)))
     (path,) = Path(f"{photos}.jaxvae").glob("*/images.json")
