@@ -119,8 +119,11 @@ def _lower(tile: Any) -> Any:
     codec, extents, offset, arguments = tile
     mode = _raw_mode(tile)
     other = mode.replace("16B", "16L") if "16B" in mode else mode.replace("16L", "16B")
-    if other == mode:
-        raise ValueError("16 bits a channel in this form are not supported: store it as PNG, or with 8")
+    # Gray with opacity can be unpacked in one of both orders.
+    if other in (mode, "LA;16L"):
+        raise ValueError(
+            "16 bits a channel in this form are not supported: store it as RGB in PNG, or with 8"
+        )
     arguments = (other, *arguments[1:]) if isinstance(arguments, tuple) else other
     return codec, extents, offset, arguments
 

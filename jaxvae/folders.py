@@ -36,6 +36,8 @@ class Listing(NamedTuple):
     """How many of each kind are no images of the person's; ``{s}`` stands where several take an s."""
     remarks: list[str]
     """What could not be looked into."""
+    is_prepared: bool
+    """Whether it is a data set as TensorFlow Datasets prepares it."""
 
 
 def list_images(folder: Path, data: Data) -> Listing:
@@ -48,7 +50,7 @@ def list_images(folder: Path, data: Data) -> Listing:
     top, resolved = str(folder), folder.resolve()
     # A link to where the folder itself lies would bring everything else there is.
     seen = {(status.st_dev, status.st_ino) for status in map(os.stat, resolved.parents)}
-    found = Listing([], [], Counter(), [])
+    found = Listing([], [], Counter(), [], os.path.isfile(os.path.join(top, "dataset_info.json")))
 
     def unreadable(error: OSError) -> None:
         where, is_all = printable(error.filename), error.filename == top
@@ -179,6 +181,8 @@ def _none(where: str, found: Listing) -> str:
     held = describe(found.skipped)
     arrays = any(suffix in found.skipped for suffix in ARRAYS)
     hint = ": for an array, give --data.name the path of its file" if arrays else ""
+    if found.is_prepared:
+        hint = ": it is prepared by TensorFlow Datasets, so give --data.name its name there, and --data.dir"
     return f"{where} holds no images ({FORMATS})" + (f", but {', '.join(held)}" if held else "") + hint
 
 

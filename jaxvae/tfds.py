@@ -150,6 +150,9 @@ def _prepare(name: Name, root: Path) -> None:
     if name.name not in known:
         close = difflib.get_close_matches(name.name, known, n=3)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
+        there = sorted((root / name.name).glob("**/dataset_info.json"))
+        if there:
+            hint = f"prepared is {' and '.join(str(path.parent.relative_to(root)) for path in there)}. "
         raise UserError(
             f"--data.name {name} is no file or folder here, no data set that is prepared in {root}, and "
             f"none that TensorFlow Datasets knows: {hint}Bundled is mnist."

@@ -176,6 +176,17 @@ def test_tfrecord_files_are_read_too(tmp_path):
         load(Data(name="tiny", dir=str(tmp_path)))
 
 
+def test_what_is_prepared_is_said_where_it_is_not_what_was_asked_for(tmp_path):
+    folder = prepare(tmp_path, BOTH)
+    for name in ("tiny:2.0.0", "tiny/other"):
+        with pytest.raises(UserError, match=f"--data.name {name} is no .*: prepared is tiny/1.0.0"):
+            load(Data(name=name, dir=str(tmp_path)))
+    with pytest.raises(
+        UserError, match=r"holds no images .*: it is prepared by TensorFlow Datasets, so give"
+    ):
+        load(Data(name=str(folder)))
+
+
 def test_a_file_of_records_that_is_missing_is_named(tmp_path):
     folder = as_tfrecord(prepare(tmp_path, BOTH))
     next(folder.glob("*test*")).unlink()
