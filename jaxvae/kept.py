@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -163,7 +164,10 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
                 for partial in done.parent.glob("*.partial"):
                     if _PARTIAL.fullmatch(partial.name):
                         shutil.rmtree(partial, ignore_errors=True)
-            pack(source, data, done)
+            with warnings.catch_warnings():
+                # Of oddities in a file that is read all the same, without its name.
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                pack(source, data, done)
         finally:
             lock.release()
 

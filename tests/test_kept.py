@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,17 @@ def test_an_interrupt_leaves_nothing_half_written_at_any_moment(photos, monkeypa
     with pytest.raises(KeyboardInterrupt):
         load(Data(name=str(photos)))
     assert not Path(f"{photos}.jaxvae").exists()
+
+
+def test_what_pillow_finds_odd_and_reads_is_not_spoken_of(photos):
+    file = io.BytesIO()
+    Image.fromarray(IMAGES[0]).save(file, "JPEG")
+    jpeg = file.getvalue()
+    odd = b"\xff\xe1\x00\x10Exif\0\0MM\0\x2a\xff\xff\xff\xff"
+    (photos / "odd.jpg").write_bytes(jpeg[:2] + odd + jpeg[2:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(Data(name=str(photos))).remarks == "Read 20 PNG and 1 JPEG."
 
 
 def test_a_single_note_says_what_arrays_are_of(photos):
