@@ -151,8 +151,11 @@ def _arrays_of(path: Path) -> _Arrays:
             return _npz(path)
         if head.startswith(b"\x93NUMPY") or kind == ".npy":
             array = np.load(path, mmap_mode="r", allow_pickle=False)
+            more = path.stat().st_size - array.offset - array.nbytes
+            if more != 0:
+                raise ValueError(f"{more:,} bytes follow its array: damaged, or several arrays in one file")
             return _Arrays([path], [Stored(name, array.shape, array.dtype, lambda: array)], ())
-        unpack = gzip.open if head.startswith(b"\x1f\x8b") or (match and match["gz"]) else Path.open
+        unpack = gzip.open if head.startswith(b"\x1f\x8b") else Path.open
         with unpack(path, "rb") as file:
             shape = idx_shape(file.read(1024))
 
@@ -207,7 +210,7 @@ def _heads(path: Path) -> dict[str, Stored]:
                 version = np.lib.format.read_magic(file)
                 if version == (1, 0):
                     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                elif version == (2, 0):
+                elif version in ((2, 0), (3, 0)):
                     shape, _, dtype = np.lib.format.read_array_header_2_0(file)
             load = partial(_load_member, path, name)
             found[name] = Stored(f"{printable(path)} [{printable(name)}]", shape, dtype, load)

@@ -1,7 +1,9 @@
 """Arrays as other programs store them: taken for the one thing they can be, or refused with what to type."""
 
 import gzip
+import io
 import re
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -264,6 +266,32 @@ def test_an_npz_of_what_cannot_be_images_says_what_can_be_done(tmp_path):
     np.savez(path, train=ragged, labels=np.arange(2))
     with pytest.raises(UserError, match=r"train \(2,\) of Python objects, labels \(2,\): .*numpy\.stack"):
         load(Data(name=str(path)))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b.replace(b"\n", b"\r\n"), lambda b: b + b, lambda b: b + b"\n"]
+)
+def test_an_npy_file_with_more_than_one_array_in_it_is_refused(tmp_path, damage):
+    path = tmp_path / "a.npy"
+    np.save(path, GRAY)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=r"a\.npy cannot be read: .* bytes follow its array"):
+        load(Data(name=str(path)))
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_the_format_is_read(tmp_path, version):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, GRAY, version)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name in ("train.npy", "test.npy"):
+            archive.writestr(name, file.getvalue())
+    np.testing.assert_array_equal(load(Data(name=str(tmp_path / "a.npz"))).train, GRAY[..., None])
+
+
+def test_an_idx_file_that_was_unpacked_under_its_old_name_is_read(tmp_path):
+    (tmp_path / "a-idx3-ubyte.gz").write_bytes(idx(GRAY))
+    assert same_images(load(Data(name=str(tmp_path / "a-idx3-ubyte.gz"))), GRAY)
 
 
 @pytest.mark.parametrize("name", ["a.npy.gz", "a.npz.gz", "a.npy"])
