@@ -423,6 +423,11 @@ MUTANTS = [
         ("test without train is one set", "if roles.train is None and roles.test is None:", "if roles.train is None:", "test_folders.py::test_folders_that_cannot_be_meant"),
     ),
     *_area(
+        "command line",
+        "look",
+        ("a picture replaces whatever is there", "if head and not is_marked(head):", "if False:", "test_look.py::test_a_picture_replaces_nothing_but_a_picture_made_here"),
+    ),
+    *_area(
         "data",
         "naming",
         ("a pair of sets is one set of classes", "    if ranked:\n        return ranked\n    alike", "    return ranked\n    alike", "test_folders.py::test_folders_of_both_sets"),

@@ -19,7 +19,10 @@ SUFFIXES = frozenset(
 """Of files that may be images, in small letters; what is in them decides."""
 FORMATS = "PNG, JPEG, WebP, BMP, TIFF, GIF or PNM files"
 ARRAYS = (".npy", ".npz", ".idx", ".gz")
-_OTHERS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN"}
+_OTHERS = {
+    *("__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN"),
+    *("System Volume Information", "lost+found"),
+}
 """Folders that other programs leave, with what looks like images in them."""
 _OWN = ("data-", "samples-", "reconstructions-")
 """How the names of pictures begin that this program makes. Only these are opened to look for its mark."""

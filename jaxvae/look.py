@@ -1,5 +1,6 @@
 """What is in a set of images? ``python -m jaxvae data NAME`` says it and shows some, before any training."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from jaxvae.advice import darkness, histogram, suits
 from jaxvae.config import Data
 from jaxvae.data import load
 from jaxvae.errors import UserError, printable
-from jaxvae.images import write_grid
+from jaxvae.images import is_marked, write_grid
 from jaxvae.parallel import all_devices
 from jaxvae.pixels import gather
 from jaxvae.placement import choose_places
@@ -20,7 +21,9 @@ MOST_COLUMNS = 12
 
 def look(config: Data, picture: Path) -> str:
     """Describes the images that ``config`` names as text, and writes a contact sheet of training images to
-    ``picture``. Raises UserError if there are none, or the picture cannot be written."""
+    ``picture``. Raises UserError if there are none, or the picture cannot be written or would replace what
+    this program has not made."""
+    _refuse_to_replace(picture)
     devices = all_devices()
     dataset = load(config)
     places = choose_places(config.placement, dataset, devices)
@@ -51,3 +54,18 @@ def look(config: Data, picture: Path) -> str:
         ("picture", f"{picture}: {len(shown)} training images"),
     ]
     return "\n".join([dataset.title, *(f"  {name:<16} {value}" for name, value in rows if value)])
+
+
+def _refuse_to_replace(picture: Path) -> None:
+    try:
+        if not picture.exists():
+            return
+        with picture.open("rb") if picture.is_file() else io.BytesIO(b"no file") as file:
+            head = file.read(256)
+    except OSError as error:
+        raise UserError(f"--picture {printable(picture)} cannot be written ({error.strerror})") from error
+    if head and not is_marked(head):
+        raise UserError(
+            f"--picture {printable(picture)} is there already and no picture that jaxvae made: take another "
+            "name"
+        )

@@ -55,7 +55,7 @@ def test_many_kinds_of_other_files_are_summed_up(tmp_path):
     assert read(tmp_path).remarks.endswith("skipped 1 .a, 1 .b, 1 .c, 1 .d, 1 .e, 1 .f, 2 of other kinds.")
 
 
-@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__MACOSX", "cats/.cache", "@eaDir"])
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__MACOSX", "cats/.cache", "@eaDir", "#recycle"])
 def test_hidden_folders_are_left_out(tmp_path, hidden):
     write_pictures(tmp_path / "a", RGB)
     write_pictures(tmp_path / "a" / hidden, RGB[:3])

@@ -96,6 +96,23 @@ def test_mistakes(tmp_path, monkeypatch, capsys):
     assert "--picture file/a.png cannot be written" in err
 
 
+@pytest.mark.parametrize("name", ["mine.png", "a.npy", "folder", "pipe"])
+def test_a_picture_replaces_nothing_but_a_picture_made_here(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.arange(256, dtype=np.uint8).reshape(4, 8, 8))
+    Image.new("RGB", (8, 8)).save("mine.png")
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    before = os.stat(name)
+    code, _, err = shown(capsys, "a.npy", "--picture", name)
+    assert (code, f"--picture {name} is there already and no picture that jaxvae made" in err) == (2, True)
+    after = os.stat(name)
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    Path("empty.png").touch()
+    for _ in range(2):
+        assert shown(capsys, "a.npy", "--picture", "empty.png")[0] == 0
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_any_number_of_channels_can_be_drawn(tmp_path, monkeypatch, capsys, channels):
     monkeypatch.chdir(tmp_path)
