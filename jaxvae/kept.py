@@ -35,6 +35,9 @@ VERSION = 2
 """Of how pictures become arrays; part of the key."""
 CONTENT = "content.json"
 """What is noted of the source's files."""
+_ARRAYS = ("train.npy", "test.npy")
+_FOREIGN = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading a note raises that this program has not written."""
 _PARTIAL = re.compile(r"[0-9a-f]+-[0-9a-f]{16}\.partial")
 """What folders are called in which arrays are made."""
 
@@ -105,7 +108,7 @@ def _content(source: Source, data: Data, folder: Path) -> str:
     for path in source.files:
         listing.update(_entry(path, begin, _read(path, identity, skips)))
     note, names = folder / CONTENT, listing.hexdigest()
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+    with contextlib.suppress(OSError, *_FOREIGN):
         noted = json.loads(note.read_text())
         if noted["listing"] == names:
             return noted["content"]
@@ -175,14 +178,14 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
 def _open(source: Source, done: Path) -> Dataset | None:
     """What is kept there; None if there is nothing, or no longer all of it, which then is removed."""
     try:
-        train, test = (np.load(done / name, mmap_mode="r") for name in ("train.npy", "test.npy"))
+        train, test = (np.load(done / name, mmap_mode="r") for name in _ARRAYS)
         note = json.loads((done / "images.json").read_text())
         _vouch(done, note, train, test)
         listed = len(note["left_out"]) > FEW
         where = f"all that were left out are in {printable(done / 'images.json')}" if listed else ""
         said = one_line([*note["remarks"], where, *source.remarks])
         return Dataset(train, test, source.title, note["digest"], said)
-    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
+    except (FileNotFoundError, *_FOREIGN):
         if done.is_dir():
             shutil.rmtree(done)
         return None
@@ -191,7 +194,7 @@ def _open(source: Source, done: Path) -> Dataset | None:
 def _vouch(done: Path, note: dict[str, Any], *arrays: np.ndarray) -> None:
     """Raises ValueError if the arrays are not those that were noted. They are read only if their files are
     not, as after the folder was copied."""
-    files = {name: identity(done / name) for name in note["files"]}
+    files = {name: identity(done / name) for name in _ARRAYS}
     if files == note["files"]:
         return
     if digest_images(*arrays) != note["digest"]:

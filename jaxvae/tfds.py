@@ -93,7 +93,7 @@ def _format_and_splits(folder: Path) -> tuple[str, dict[str, int]]:
         info = json.loads(path.read_text())
         splits = {split["name"]: sum(map(int, split.get("shardLengths", ()))) for split in info["splits"]}
         return info.get("fileFormat", "tfrecord"), splits
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or repr(error)
         raise UserError(f"{printable(path)} cannot be read: {reason}") from error
 

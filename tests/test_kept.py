@@ -247,6 +247,20 @@ def test_an_interrupt_leaves_nothing_half_written_at_any_moment(photos, monkeypa
     assert not Path(f"{photos}.jaxvae").exists()
 
 
+@pytest.mark.parametrize("name", ["images.json", "content.json"])
+@pytest.mark.parametrize(
+    "foreign", ["", "[]", '{"a":' * 100_000, '{"files": {}, "digest": "x", "remarks": [], "left_out": {}}']
+)
+def test_a_note_of_something_else_is_written_again(photos, name, foreign):
+    data = Data(name=str(photos))
+    before = load(data)
+    (path,) = Path(f"{photos}.jaxvae").rglob(name)
+    path.write_text(foreign)
+    again = load(data)
+    assert (again.noted_digest, again.remarks) == (before.noted_digest, before.remarks)
+    assert path.read_text() != foreign
+
+
 def test_what_pillow_finds_odd_and_reads_is_not_spoken_of(photos):
     file = io.BytesIO()
     Image.fromarray(IMAGES[0]).save(file, "JPEG")

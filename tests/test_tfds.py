@@ -142,7 +142,7 @@ def test_records_that_cannot_be_read_are_named_or_left_out(tmp_path):
     assert "train image 4 cannot be read: " in dataset.remarks
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"splits": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"splits": 3}', '{"a":' * 100_000])
 def test_a_damaged_description_is_named(tmp_path, content):
     (prepare(tmp_path, BOTH) / "dataset_info.json").write_text(content)
     with pytest.raises(UserError, match=r"tiny/1\.0\.0/dataset_info\.json cannot be read"):
