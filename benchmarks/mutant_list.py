@@ -409,6 +409,7 @@ MUTANTS = [
         ("only the first numbers are looked at", "for block in _blocks(array):", "for block in list(_blocks(array))[:1]:", "test_arrays.py::test_every_number_counts_however_many_there_are"),
         ("floats are cut to levels", "np.round(image.astype(np.float64) * 255)", "np.floor(image.astype(np.float64) * 255)", "test_arrays.py::test_levels_over_255_are_those_levels"),
         ("any float is near a level", "(abs(scaled - nearest) <= tolerance)", "(abs(scaled - nearest) <= 1)", "test_arrays.py::test_numbers_that_are_no_levels"),
+        ("frames are taken as rows", "(second != third == last)", "(second < third == last)", "test_arrays.py::test_axes_in_another_order_are_refused_with_what_puts_them_right"),
         ("channels first are taken as rows", "if second <= 4 or", "if False or", "test_arrays.py::test_axes_in_another_order_are_refused_with_what_puts_them_right"),
     ),
     *_area(
@@ -418,7 +419,23 @@ MUTANTS = [
         ("links are not followed", "followlinks=True", "followlinks=False", "test_folders.py::test_links_are_followed_once_and_not_in_circles"),
         ("hidden folders are read", 'if folder.startswith(".") or folder in _OTHERS:', "if False:", "test_folders.py::test_hidden_folders_are_left_out"),
         ("runs are read as images", 'elif inside and "config.json" in files', 'elif False and "config.json" in files', "test_folders.py::test_runs_and_what_the_program_made_are_left_out"),
+        ("a folder that cannot be read is empty", 'if is_all or data.unreadable == "refuse":', 'if data.unreadable == "refuse":', "test_folders.py::test_a_folder_that_cannot_be_listed"),
         ("test without train is one set", "if roles.train is None and roles.test is None:", "if roles.train is None:", "test_folders.py::test_folders_that_cannot_be_meant"),
+    ),
+    *_area(
+        "command line",
+        "look",
+    ),
+    *_area(
+        "data",
+        "naming",
+        ("a pair of sets is one set of classes", "    if ranked:\n        return ranked\n    alike", "    return ranked\n    alike", "test_folders.py::test_folders_of_both_sets"),
+        ("a class that is called after a set is one", "if min(places.values()) == 0 < max(places.values())", "if True", "test_folders.py::test_folders_that_are_classes"),
+    ),
+    *_area(
+        "data",
+        "files",
+        ("more than one array in a file is the first", "if more != 0:", "if False:", "test_arrays.py::test_an_npy_file_with_more_than_one_array_in_it_is_refused"),
     ),
     *_area(
         "data",
@@ -430,6 +447,7 @@ MUTANTS = [
         "data",
         "kept",
         ("a background is not part of the key", '"background": data.background,', "", "test_adjusting.py::test_a_folder_is_decoded_anew_for_every_background"),
+        ("kept arrays that were changed are taken", 'if digest_images(*arrays) != note["digest"]:', "if False:", "test_kept.py::test_arrays_that_were_changed_are_made_again"),
     ),
     *_area(
         "data",
@@ -539,7 +557,7 @@ MUTANTS = [
     *_area(
         "files of a run",
         "images",
-        ("a contact sheet replaces any file", "if is_marked(file.read(256)):", "if True:", "test_look.py"),
+        ("a contact sheet replaces any file", "if not head or is_marked(head):", "if True:", "test_look.py"),
     ),
     *_area(
         "keys",

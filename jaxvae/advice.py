@@ -17,6 +17,8 @@ SAMPLED = 2**18
 UNTRAINED = 0.05
 """The share of the initial weights in their moving average from which on it is said."""
 NEARLY_SO = "of the pixels are nearly black or white"
+DARK = 64
+"""Images of which no pixel reaches this level may be of another range."""
 GAUSSIAN = (
     "--model.likelihood gaussian --model.learn_sigma True --data.binarization none "
     "--data.dequantization uniform"
@@ -59,6 +61,18 @@ def suits(levels: Int[np.ndarray, "256"], channel: int) -> str:
     return f"{GAUSSIAN} ({extreme:.0%} {NEARLY_SO})"
 
 
+def darkness(levels: Int[np.ndarray, "256"]) -> str | None:
+    """What to do if the images are so dark that they may be of another range, such as 0 to 16; else None."""
+    highest = np.flatnonzero(levels)[-1]
+    if not 0 < highest < DARK:
+        return None
+    factor = f"by 255 / {highest}" if highest > 1 else "by 255"
+    return (
+        f"no pixel is above {highest}, where white is 255: if {highest} is meant to be white, multiply the "
+        f"images {factor}"
+    )
+
+
 def warnings(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> list[str]:
     """What in the configuration does not suit the training images or the length of the run, with the flags
     that would."""
@@ -93,11 +107,8 @@ def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
     used, binarizes = np.flatnonzero(levels), data.binarization != "none"
     if len(used) == 1:
         return [f"all pixels are {used[0]}: there is nothing to learn"]
-    if used[-1] <= 1:
-        return [
-            f"no pixel is above {used[-1]}, where white is 255: if 1 is meant to be white, multiply the "
-            "images by 255"
-        ]
+    if (dark := darkness(levels)) is not None:
+        return [dark]
     if data.binarization == "threshold" and (used[0] > 127 or used[-1] <= 127):
         return [
             f"all pixels are from {used[0]} to {used[-1]}, so that --data.binarization threshold, which is "

@@ -54,8 +54,9 @@ def _problem(shape: tuple[int, ...]) -> str | None:
     second, third, last = (*shape[1:], 1)[:3]
     if last <= 4:
         return None
-    if second <= 4 or (second < third == last):
-        return ", with the channels first: numpy.moveaxis(x, 1, -1) puts them last"
+    if second <= 4 or (second != third == last):
+        frames = f"; x.reshape(-1, {third}, {last}) if they are frames" * (second > 4)
+        return f", with the channels first: numpy.moveaxis(x, 1, -1) puts them last{frames}"
     if third <= 4:
         return ", with the examples last: numpy.moveaxis(x, -1, 0) puts them first"
     return None
@@ -78,7 +79,7 @@ def _problem_of_few(shape: tuple[int, ...]) -> str | None:
             ": one image with the channels first is numpy.moveaxis(x, 0, -1)[None], and two at least are "
             f"needed; 3 images of {second} x {last} are x[..., None]"
         )
-    if 8 <= first == second < last:
+    if min(first, second) >= 8 and (first == second < last or 3 * max(first, second) < last):
         return (
             f": {last} images of {first} x {second} are numpy.moveaxis(x, -1, 0); {first} images of "
             f"{second} x {last} are x[..., None]"

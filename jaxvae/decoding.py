@@ -89,6 +89,9 @@ def _open(content: bytes, name: str, lower: bool = False) -> _Opened:
     """The image in the file; of 16 bits a channel, the ``lower`` 8 if it is asked for them."""
     try:
         image = Image.open(io.BytesIO(content))
+        if image.format == "EPS":
+            # Pillow would have Ghostscript run it.
+            raise ValueError("EPS is a program and no image")
         raw = [_raw_mode(tile) for tile in image.tile]
         if any(";12" in mode for mode in raw) or (image.mode == "I;16" and _white_is_zero(image)):
             raise ValueError("TIFF of 12 bits, or of 16 with 0 for white, is not supported")
@@ -116,8 +119,11 @@ def _lower(tile: Any) -> Any:
     codec, extents, offset, arguments = tile
     mode = _raw_mode(tile)
     other = mode.replace("16B", "16L") if "16B" in mode else mode.replace("16L", "16B")
-    if other == mode:
-        raise ValueError("16 bits a channel in this form are not supported: store it as PNG, or with 8")
+    # Gray with opacity can be unpacked in one of both orders.
+    if other in (mode, "LA;16L"):
+        raise ValueError(
+            "16 bits a channel in this form are not supported: store it as RGB in PNG, or with 8"
+        )
     arguments = (other, *arguments[1:]) if isinstance(arguments, tuple) else other
     return codec, extents, offset, arguments
 

@@ -144,13 +144,18 @@ def _arrays_of(path: Path) -> _Arrays:
     reason = impostor(head)
     if reason is not None:
         raise UserError(f"{name} {reason}")
+    if kind in (".npy", ".npz") and head.startswith(b"\x1f\x8b"):
+        raise UserError(f"{name} is packed by gzip, from which only IDX is read: unpack it, as gunzip does")
     with _errors_of(name):
         if head.startswith(b"PK") or (kind == ".npz" and not head.startswith(b"\x93NUMPY")):
             return _npz(path)
         if head.startswith(b"\x93NUMPY") or kind == ".npy":
             array = np.load(path, mmap_mode="r", allow_pickle=False)
+            more = path.stat().st_size - array.offset - array.nbytes
+            if more != 0:
+                raise ValueError(f"{more:,} bytes follow its array: damaged, or several arrays in one file")
             return _Arrays([path], [Stored(name, array.shape, array.dtype, lambda: array)], ())
-        unpack = gzip.open if head.startswith(b"\x1f\x8b") or (match and match["gz"]) else Path.open
+        unpack = gzip.open if head.startswith(b"\x1f\x8b") else Path.open
         with unpack(path, "rb") as file:
             shape = idx_shape(file.read(1024))
 
@@ -166,16 +171,25 @@ def _npz(path: Path) -> _Arrays:
     roles = choose(
         (n for n, a in found.items() if a.dtype.kind in "buif" and len(a.shape) >= 2), printable(path)
     )
-    images = [name for name, array in found.items() if array.dtype.kind != "O" and len(array.shape) >= 3]
+    numbers = {name: len(array.shape) for name, array in found.items() if array.dtype.kind != "O"}
+    # If there are none, what to do with flattened ones is said where shapes are looked at.
+    images = [n for n, axes in numbers.items() if axes >= 3] or [
+        n for n, axes in numbers.items() if axes == 2
+    ]
     if roles.train is not None and (roles.test is not None or set(images) <= {roles.train}):
         taken = [name for name in (roles.train, roles.test) if name is not None]
     elif roles.train is None and roles.test is None and len(images) == 1:
         taken = images
     else:
-        held = ", ".join(f"{printable(name)} {array.shape}" for name, array in found.items()) or "nothing"
+        held = ", ".join(
+            f"{printable(name)} {array.shape}" + " of Python objects" * (name not in numbers)
+            for name, array in found.items()
+        )
         raise UserError(
-            f"{printable(path)} holds {held}: name the images train and test, x_train and x_test, or "
-            "train_images and test_images, or keep one array of them alone"
+            f"{printable(path)} holds {held or 'nothing'}: name the images train and test, x_train and "
+            "x_test, or train_images and test_images, or keep one array of them alone"
+            + "; Python objects are not read: numpy.stack makes one array of equal ones"
+            * (numbers.keys() != found.keys())
         )
     others = [printable(name) for name in found if name not in taken]
     others = others[:6] + [f"{len(others) - 6} more"] * (len(others) > 6)
@@ -196,7 +210,7 @@ def _heads(path: Path) -> dict[str, Stored]:
                 version = np.lib.format.read_magic(file)
                 if version == (1, 0):
                     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                elif version == (2, 0):
+                elif version in ((2, 0), (3, 0)):
                     shape, _, dtype = np.lib.format.read_array_header_2_0(file)
             load = partial(_load_member, path, name)
             found[name] = Stored(f"{printable(path)} [{printable(name)}]", shape, dtype, load)

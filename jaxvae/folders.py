@@ -10,7 +10,7 @@ from typing import NamedTuple
 from jaxvae.config import Data
 from jaxvae.errors import UserError, printable
 from jaxvae.images import is_marked
-from jaxvae.naming import choose, rank
+from jaxvae.naming import choose_folders, ranked_folders
 from jaxvae.source import UnreadableError
 
 SUFFIXES = frozenset(
@@ -19,7 +19,10 @@ SUFFIXES = frozenset(
 """Of files that may be images, in small letters; what is in them decides."""
 FORMATS = "PNG, JPEG, WebP, BMP, TIFF, GIF or PNM files"
 ARRAYS = (".npy", ".npz", ".idx", ".gz")
-_OTHERS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN"}
+_OTHERS = {
+    *("__MACOSX", "@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN"),
+    *("System Volume Information", "lost+found"),
+}
 """Folders that other programs leave, with what looks like images in them."""
 _OWN = ("data-", "samples-", "reconstructions-")
 """How the names of pictures begin that this program makes. Only these are opened to look for its mark."""
@@ -36,23 +39,27 @@ class Listing(NamedTuple):
     """How many of each kind are no images of the person's; ``{s}`` stands where several take an s."""
     remarks: list[str]
     """What could not be looked into."""
+    is_prepared: bool
+    """Whether it is a data set as TensorFlow Datasets prepares it."""
 
 
 def list_images(folder: Path, data: Data) -> Listing:
     """The images in a folder, also those in folders of it and behind links, each folder once.
 
     Hidden files, runs of this program and what it made are left out, so that a run may lie in the folder of
-    its images. Raises UserError for a folder that cannot be read, unless ``data.unreadable`` is skip.
+    its images. Raises UserError for a folder that cannot be read, unless ``data.unreadable`` is skip and it
+    is not the whole.
     """
     top, resolved = str(folder), folder.resolve()
     # A link to where the folder itself lies would bring everything else there is.
     seen = {(status.st_dev, status.st_ino) for status in map(os.stat, resolved.parents)}
-    found = Listing([], [], Counter(), [])
+    found = Listing([], [], Counter(), [], os.path.isfile(os.path.join(top, "dataset_info.json")))
 
     def unreadable(error: OSError) -> None:
-        where = printable(error.filename)
-        if data.unreadable == "refuse":
-            raise UnreadableError(where, f"cannot be read ({error.strerror}){SKIP_HINT}") from error
+        where, is_all = printable(error.filename), error.filename == top
+        if is_all or data.unreadable == "refuse":
+            hint = "" if is_all else SKIP_HINT
+            raise UnreadableError(where, f"cannot be read ({error.strerror}){hint}") from error
         found.remarks.append(f"left out the folder {where} ({error.strerror})")
 
     for here, folders, files in os.walk(top, followlinks=True, onerror=unreadable):
@@ -74,9 +81,11 @@ def list_images(folder: Path, data: Data) -> Listing:
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = [name for name in sorted(folders) if _is_taken(name, found.skipped)]
+        # A folder is read under its own name, and not under that of a link beside it.
+        folders.sort(key=lambda name: os.path.islink(os.path.join(here, name)))
         if not inside:
             found.folders.extend(folders)
-        elif {"train", "test"} <= {_role(name) for name in folders}:
+        elif 0 in (places := ranked_folders(folders)) and len(places) > 1:
             _refuse_nested(here, folders, data)
         for name in files:
             kind = _skipped_as(os.path.join(here, name), name)
@@ -120,13 +129,8 @@ def kind_of_file(name: str) -> str:
     return printable(os.path.splitext(name)[1].lower()) or "without a suffix"
 
 
-def _role(folder: str) -> str | None:
-    place = rank(folder)
-    return None if place is None else "test" if place else "train"
-
-
 def _refuse_nested(here: str, folders: Sequence[str], data: Data) -> None:
-    roles = choose(folders, printable(here))
+    roles = choose_folders(folders, printable(here))
     raise UserError(
         f"{printable(here)} holds {printable(roles.train)}/ and {printable(roles.test)}/, which would become "
         f"one set if all of {printable(data.name)} were read: give --data.name {printable(here)} if those "
@@ -145,7 +149,7 @@ class Parts(NamedTuple):
 def divide(folder: Path, found: Listing) -> Parts:
     """Which images train and which test, by the folders they are in; raises UserError where that cannot be
     known, or where there are none."""
-    where, roles = printable(folder), choose(found.folders, printable(folder))
+    where, roles = printable(folder), choose_folders(found.folders, printable(folder))
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in found.images:
         first, _, rest = path.partition(os.sep)
@@ -180,6 +184,8 @@ def _none(where: str, found: Listing) -> str:
     held = describe(found.skipped)
     arrays = any(suffix in found.skipped for suffix in ARRAYS)
     hint = ": for an array, give --data.name the path of its file" if arrays else ""
+    if found.is_prepared:
+        hint = ": it is prepared by TensorFlow Datasets, so give --data.name its name there, and --data.dir"
     return f"{where} holds no images ({FORMATS})" + (f", but {', '.join(held)}" if held else "") + hint
 
 

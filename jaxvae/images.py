@@ -47,14 +47,16 @@ def write_grid(path: Path, images: Float[np.ndarray, "image height width channel
 
 
 def refuse_others_file(path: Path) -> None:
-    """Raises UserError if a picture at ``path`` would replace anything but one of ``write_grid``."""
+    """Raises UserError if a picture at ``path`` would replace anything but one of ``write_grid``, or a file
+    with nothing in it."""
     try:
         if not os.path.lexists(path):
             return
         if path.is_file():
             with path.open("rb") as file:
-                if is_marked(file.read(256)):
-                    return
+                head = file.read(256)
+            if not head or is_marked(head):
+                return
     except OSError as error:
         raise UserError(f"--picture {printable(path)} cannot be read ({error.strerror})") from error
     what = "a folder" if path.is_dir() else "there already, and no picture that jaxvae made"

@@ -12,10 +12,11 @@ import re
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from jaxvae.folders import SKIP_HINT
 from jaxvae.lock import InUseError, Lock
 from jaxvae.metrics import read_json, write_json
 from jaxvae.packing import FEW, pack
+from jaxvae.pixels import digest_images
 from jaxvae.source import Dataset, Source, identity, one_line, regular_status
 
 Result = TypeVar("Result")
@@ -33,6 +35,7 @@ VERSION = 2
 """Of how pictures become arrays; part of the key."""
 CONTENT = "content.json"
 """What is noted of the source's files."""
+_ARRAYS = ("train.npy", "test.npy")
 _PARTIAL = re.compile(r"[0-9a-f]+-[0-9a-f]{16}\.partial")
 """What folders are called in which arrays are made."""
 
@@ -97,9 +100,11 @@ def _content(source: Source, data: Data, folder: Path) -> str:
     """A digest of the names and content of the source's files, which are read only if what identifies them is
     not what was noted in ``folder``."""
     skips = data.unreadable == "skip"
+    # Where names begin in the source; that of the current folder stands before none.
+    begin = len(os.fsencode(source.path / "_")) - 1
     listing = hashlib.sha256()
     for path in source.files:
-        listing.update(_entry(path, source, _read(path, identity, skips)))
+        listing.update(_entry(path, begin, _read(path, identity, skips)))
     note, names = folder / CONTENT, listing.hexdigest()
     with contextlib.suppress(LookupError, TypeError):
         noted = read_json(note)
@@ -109,17 +114,17 @@ def _content(source: Source, data: Data, folder: Path) -> str:
     with ThreadPoolExecutor() as pool:
         digests = pool.map(lambda path: _read(path, _file_digest, skips), source.files)
         for path, digest in zip(source.files, digests, strict=True):
-            content.update(_entry(path, source, digest))
+            content.update(_entry(path, begin, digest))
     # Where it cannot be written, the files are read again next time.
     with contextlib.suppress(OSError):
         write_json(note, {"listing": names, "content": content.hexdigest()}, durable=False)
     return content.hexdigest()
 
 
-def _entry(path: Path, source: Source, what: object) -> bytes:
-    """A file's name, from the source on, with what is known of it; names may be of any bytes but zero."""
-    name = os.fsencode(path)[len(os.fsencode(source.path)) :]
-    return name + f"\0{what}\0".encode()
+def _entry(path: Path, begin: int, what: object) -> bytes:
+    """A file's name, from the byte ``begin`` on, with what is known of it; names may be of any bytes but
+    zero."""
+    return os.fsencode(path)[begin:] + f"\0{what}\0".encode()
 
 
 def _read(path: Path, reader: Callable[[Path], Result], skips: bool) -> Result | None:
@@ -160,7 +165,10 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
                 for partial in done.parent.glob("*.partial"):
                     if _PARTIAL.fullmatch(partial.name):
                         shutil.rmtree(partial, ignore_errors=True)
-            pack(source, data, done)
+            with warnings.catch_warnings():
+                # Of oddities in a file that is read all the same, without its name.
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                pack(source, data, done)
         finally:
             lock.release()
 
@@ -168,14 +176,27 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
 def _open(source: Source, done: Path) -> Dataset | None:
     """What is kept there; None if there is nothing, or no longer all of it, which then is removed."""
     try:
-        train, test = (np.load(done / name, mmap_mode="r") for name in ("train.npy", "test.npy"))
+        train, test = (np.load(done / name, mmap_mode="r") for name in _ARRAYS)
         note = json.loads((done / "images.json").read_text())
-        unchanged = all(identity(done / name) == list(status) for name, status in note["files"].items())
+        _vouch(done, note, train, test)
         listed = len(note["left_out"]) > FEW
         where = f"all that were left out are in {printable(done / 'images.json')}" if listed else ""
         said = one_line([*note["remarks"], where, *source.remarks])
-        return Dataset(train, test, source.title, note["digest"] if unchanged else None, said)
+        return Dataset(train, test, source.title, note["digest"], said)
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         if done.is_dir():
             shutil.rmtree(done)
         return None
+
+
+def _vouch(done: Path, note: dict[str, Any], *arrays: np.ndarray) -> None:
+    """Raises ValueError if the arrays are not those that were noted. They are read only if their files are
+    not, as after the folder was copied."""
+    files = {name: identity(done / name) for name in _ARRAYS}
+    if files == note["files"]:
+        return
+    if digest_images(*arrays) != note["digest"]:
+        raise ValueError("the arrays were changed")
+    # Where it cannot be written, they are read again next time.
+    with contextlib.suppress(OSError):
+        write_json(done / "images.json", note | {"files": files})

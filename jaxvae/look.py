@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvae.advice import histogram, suits
+from jaxvae.advice import darkness, histogram, suits
 from jaxvae.config import Data
 from jaxvae.data import load
 from jaxvae.errors import UserError, printable
@@ -45,6 +45,7 @@ def look(config: Data, picture: Path) -> str:
         ("test images", f"{len(test):,}"),
         ("size", f"{height} x {width} pixels, {channel} channel{'s' * (channel > 1)}"),
         ("values", f"{used[0]} to {used[-1]}, {len(used)} of 256 levels, mean {mean:.2f}"),
+        ("warning", darkness(levels)),
         ("bytes", f"{train.nbytes + test.nbytes:,}: {places.describe()}"),
         ("SHA-256", dataset.digest()),
         ("kept in", printable(Path(kept).parent) if (kept := getattr(train, "filename", None)) else None),

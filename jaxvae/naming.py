@@ -9,9 +9,11 @@ from jaxvae.errors import UserError, printable
 _TRAIN = ("train", "training")
 _TESTS = (("test", "testing", "t10k"), ("validation", "valid", "val"), ("eval", "evaluation"))
 """What test images are called; the first of these that there is."""
-_WHAT = "(?:x|images?|imgs?|data)"
-_WORD = "|".join(word for kind in (_TRAIN, *_TESTS) for word in kind)
+_WHAT = "(?:x|images?|imgs?|data|set)"
+_WORD = "|".join(sorted((word for kind in (_TRAIN, *_TESTS) for word in kind), key=len, reverse=True))
 _NAME = re.compile(rf"(?:{_WHAT}[_-]?)?({_WORD})(?:[_-]?{_WHAT})?(?:[_-]?\d+)?")
+_INSIDE = re.compile(rf"(?<![A-Za-z])(?i:{_WORD})(?![a-z])")
+"""Such a word with others around it, as in seg_train and trainA."""
 
 
 class Roles(NamedTuple):
@@ -27,17 +29,53 @@ def rank(name: str) -> int | None:
     """0 for a name of training images, such as train, Training, X_train or train-images; from 1 on for one of
     test images, lower for those that are rather meant; None for others."""
     match = _NAME.fullmatch(name.lower())
-    kinds = (_TRAIN, *_TESTS)
-    return next((i for i, kind in enumerate(kinds) if match is not None and match[1] in kind), None)
+    return None if match is None else _place(match[1])
+
+
+def _place(word: str) -> int:
+    return next(i for i, kind in enumerate((_TRAIN, *_TESTS)) if word.lower() in kind)
+
+
+def ranked_folders(names: Iterable[str]) -> dict[int, list[str]]:
+    """The folders of each rank.
+
+    Where none has one, folders count that are called alike but for such a word, as seg_train and seg_test
+    are; train_station alone does not.
+    """
+    names = sorted(names)
+    ranked = _ranked((name, rank(name)) for name in names)
+    if ranked:
+        return ranked
+    alike: dict[str, dict[str, int]] = {}
+    for name in names:
+        for match in _INSIDE.finditer(name):
+            rest = f"{name[: match.start()]}/{name[match.end() :]}"
+            alike.setdefault(rest, {})[name] = _place(match[0])
+    pairs = [places for places in alike.values() if min(places.values()) == 0 < max(places.values())]
+    return _ranked(pair for places in pairs for pair in places.items())
+
+
+def _ranked(places: Iterable[tuple[str, int | None]]) -> dict[int, list[str]]:
+    ranked: dict[int, list[str]] = {}
+    for name, place in places:
+        if place is not None:
+            ranked.setdefault(place, []).append(name)
+    return ranked
 
 
 def choose(names: Iterable[str], where: str) -> Roles:
-    """What the sets in ``where`` are for; raises UserError if two could be meant for the same."""
+    """What the arrays in ``where`` are for; raises UserError if two could be meant for the same."""
     names = sorted(names)
-    ranked: dict[int, list[str]] = {}
-    for name in names:
-        if (place := rank(name)) is not None:
-            ranked.setdefault(place, []).append(name)
+    return _roles(names, _ranked((name, rank(name)) for name in names), where)
+
+
+def choose_folders(names: Iterable[str], where: str) -> Roles:
+    """What the folders in ``where`` are for, likewise."""
+    names = sorted(names)
+    return _roles(names, ranked_folders(names), where)
+
+
+def _roles(names: list[str], ranked: dict[int, list[str]], where: str) -> Roles:
     train = _plain(ranked.pop(0, []))
     tests = _plain(ranked[min(ranked)]) if ranked else []
     for found, what in ((train, "training"), (tests, "test")):

@@ -49,8 +49,9 @@ def pack(source: Source, data: Data, done: Path) -> None:
         message = f"{needed / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free"
         raise OSError(errno.ENOSPC, message, str(done.parent))
     partial = done.with_name(f"{done.name}-{secrets.token_hex(8)}.partial")
-    partial.mkdir()
     try:
+        # Inside, since a signal may come at any moment.
+        partial.mkdir()
         with tqdm(desc=f"Decoding {source.title}, once", total=total, unit="image", disable=None) as bar:
             for name, pictures in (("train.npy", train), ("test.npy", test)):
                 _write(partial / name, pictures, train.name(0), shape, seen, bar)

@@ -21,7 +21,9 @@ from jaxvae.adjusting import adjust
 from jaxvae.config import Data
 from jaxvae.decoding import decode
 from jaxvae.errors import UserError, printable
+from jaxvae.folders import ARRAYS
 from jaxvae.naming import choose
+from jaxvae.paths import meant_path
 from jaxvae.source import Picture, Pictures, Source, UnreadableError
 from jaxvae.tfrecord import find_records
 
@@ -42,7 +44,9 @@ class Name(NamedTuple):
 
 
 def parse_name(text: str) -> Name | None:
-    """The parts of a name, or None if it cannot be one."""
+    """The parts of a name, or None if it cannot be one, but rather is that of a file."""
+    if text.lower().endswith((*ARRAYS, "ubyte")):
+        return None
     match = re.fullmatch(r"([a-z][a-z0-9_]*)(?:/([\w.+-]+))?(?::(\d+\.\d+\.\d+))?", text)
     return None if match is None else Name(*match.groups())
 
@@ -53,7 +57,7 @@ def tfds_images(name: Name, data: Data) -> Source:
     Raises UserError if there is none of that name, or if it cannot be prepared here, with what is missing
     and the command that prepares it.
     """
-    root = Path(data.dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    root = _root(data)
     folder = find_prepared(root, name)
     if folder is None:
         _prepare(name, root)
@@ -73,6 +77,13 @@ def tfds_images(name: Name, data: Data) -> Source:
     )
     title = printable(f"{folder.relative_to(root)} in {root}")
     return Source(title, folder, files, lambda: _open(folder, train, test, data), frozenset(options), remarks)
+
+
+def _root(data: Data) -> Path:
+    """Where prepared data sets are."""
+    if data.dir is not None:
+        return meant_path(data.dir, "--data.dir")
+    return meant_path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets", "TFDS_DATA_DIR")
 
 
 def _format_and_splits(folder: Path) -> tuple[str, dict[str, int]]:
@@ -139,6 +150,9 @@ def _prepare(name: Name, root: Path) -> None:
     if name.name not in known:
         close = difflib.get_close_matches(name.name, known, n=3)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
+        there = sorted((root / name.name).glob("**/dataset_info.json"))
+        if there:
+            hint = f"prepared is {' and '.join(str(path.parent.relative_to(root)) for path in there)}. "
         raise UserError(
             f"--data.name {name} is no file or folder here, no data set that is prepared in {root}, and "
             f"none that TensorFlow Datasets knows: {hint}Bundled is mnist."

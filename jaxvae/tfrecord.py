@@ -1,11 +1,11 @@
 """How is a TFRecord file read without TensorFlow? By number: each record says how long it is."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxvae.errors import UserError
+from jaxvae.errors import UserError, printable
 
 _HEAD = struct.Struct("<QI")
 """A record begins with its length and that number's checksum; after its bytes comes their checksum. These are
@@ -28,18 +28,25 @@ class Record(NamedTuple):
 
 
 def find_records(paths: Sequence[Path]) -> list[Record]:
-    """Every record of the files, in order; raises UserError for a file that is cut short or is none."""
+    """Every record of the files, in order; raises UserError for a file that is missing, cut short or none."""
     records = []
     for path in paths:
-        size, offset = path.stat().st_size, 0
-        with path.open("rb") as file:
-            while offset < size:
-                file.seek(offset)
-                head = file.read(_HEAD.size)
-                length = _HEAD.unpack(head)[0] if len(head) == _HEAD.size else size
-                end = offset + _HEAD.size + length + _TAIL
-                if end > size:
-                    raise UserError(f"{path} is damaged or cut short: a record does not end in it")
-                records.append(Record(path, offset + _HEAD.size, length))
-                offset = end
+        try:
+            records += _records_of(path)
+        except OSError as error:
+            raise UserError(f"{printable(path)} cannot be read ({error.strerror})") from error
     return records
+
+
+def _records_of(path: Path) -> Iterator[Record]:
+    size, offset = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while offset < size:
+            file.seek(offset)
+            head = file.read(_HEAD.size)
+            length = _HEAD.unpack(head)[0] if len(head) == _HEAD.size else size
+            end = offset + _HEAD.size + length + _TAIL
+            if end > size:
+                raise UserError(f"{printable(path)} is damaged or cut short: a record does not end in it")
+            yield Record(path, offset + _HEAD.size, length)
+            offset = end

@@ -54,6 +54,7 @@ def test_the_shipped_experiments_have_nothing_to_be_told(name):
         ),
         (Config(), DRAWINGS * 0, "all pixels are 0: there is nothing to learn", ""),
         (Config(), DRAWINGS // 255, "no pixel is above 1, where white is 255", "by 255"),
+        (Config(), DRAWINGS // 16, "no pixel is above 15, where white is 255: if 15", "by 255 / 15"),
         (
             Config(objective=Objective(beta=2.0, beta_warmup_steps=400), train=Train(steps=300)),
             DRAWINGS,

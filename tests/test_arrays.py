@@ -1,7 +1,9 @@
 """Arrays as other programs store them: taken for the one thing they can be, or refused with what to type."""
 
 import gzip
+import io
 import re
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -140,7 +142,9 @@ SHAPES = [
     ((32, 32, 3, 20), (20, 32, 32, 3)),
     ((28, 28, 1, 20), (20, 28, 28, 1)),
     ((3, 20, 32, 32), (20, 32, 32, 3)),
+    ((10, 40, 32, 32), (10, 32, 32, 40)),
     ((28, 28, 500), (500, 28, 28)),
+    ((28, 20, 500), (500, 28, 20)),
     ((32, 32, 3), (1, 32, 32, 3)),
     ((28, 30, 1), (1, 28, 30, 1)),
     ((3, 32, 32), (1, 32, 32, 3)),
@@ -168,7 +172,11 @@ def test_what_no_images_can_be(tmp_path, shape):
 
 
 @pytest.mark.parametrize(
-    "shape", [(20, 4, 5), (20, 5, 4, 2), (20, 28, 28, 4), (64, 64, 128, 1), (9, 16, 16, 8)]
+    "shape",
+    [
+        *((20, 4, 5), (20, 5, 4, 2), (20, 28, 28, 4), (64, 64, 128, 1), (9, 16, 16, 8)),
+        *((200, 80, 500), (9, 8, 16, 8)),
+    ],
 )
 def test_unusual_axes_that_are_images(tmp_path, shape):
     array = RNG.integers(0, 256, shape, np.uint8)
@@ -245,6 +253,54 @@ def test_an_npz_that_does_not_say_what_is_meant(tmp_path, names, said):
     np.savez(tmp_path / "a.npz", **held)
     with pytest.raises(UserError, match=said):
         load(Data(name=str(tmp_path / "a.npz")))
+
+
+def test_an_npz_of_what_cannot_be_images_says_what_can_be_done(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, data=GRAY.reshape(len(GRAY), -1), labels=np.arange(len(GRAY)))
+    with pytest.raises(
+        UserError, match=r"\[data\] has the shape .* x\.reshape\(-1, .*\) if they are flattened"
+    ):
+        load(Data(name=str(path)))
+    ragged = np.empty(2, object)
+    ragged[:] = GRAY[0], GRAY[0, 1:]
+    np.savez(path, train=ragged, labels=np.arange(2))
+    with pytest.raises(UserError, match=r"train \(2,\) of Python objects, labels \(2,\): .*numpy\.stack"):
+        load(Data(name=str(path)))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b.replace(b"\n", b"\r\n"), lambda b: b + b, lambda b: b + b"\n"]
+)
+def test_an_npy_file_with_more_than_one_array_in_it_is_refused(tmp_path, damage):
+    path = tmp_path / "a.npy"
+    np.save(path, GRAY)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=r"a\.npy cannot be read: .* bytes follow its array"):
+        load(Data(name=str(path)))
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_the_format_is_read(tmp_path, version):
+    file = io.BytesIO()
+    np.lib.format.write_array(file, GRAY, version)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        for name in ("train.npy", "test.npy"):
+            archive.writestr(name, file.getvalue())
+    np.testing.assert_array_equal(load(Data(name=str(tmp_path / "a.npz"))).train, GRAY[..., None])
+
+
+def test_an_idx_file_that_was_unpacked_under_its_old_name_is_read(tmp_path):
+    (tmp_path / "a-idx3-ubyte.gz").write_bytes(idx(GRAY))
+    assert same_images(load(Data(name=str(tmp_path / "a-idx3-ubyte.gz"))), GRAY)
+
+
+@pytest.mark.parametrize("name", ["a.npy.gz", "a.npz.gz", "a.npy"])
+def test_packed_arrays_are_refused_with_what_unpacks_them(tmp_path, name):
+    np.save(tmp_path / "b.npy", GRAY)
+    (tmp_path / name).write_bytes(gzip.compress((tmp_path / "b.npy").read_bytes()))
+    with pytest.raises(UserError, match=r"is packed by gzip, .* gunzip"):
+        load(Data(name=str(tmp_path / name)))
 
 
 def test_a_folder_of_arrays_that_does_not_say_what_is_meant(tmp_path):

@@ -141,7 +141,7 @@ def test_16_bits_with_opacity():
     [png(DEEP[..., :2], 4), tiff(DEEP[..., :3], "<", compression=8), tiff(DEEP[..., 0], "<", photometric=0)],
 )
 def test_16_bits_that_cannot_be_read_whole_are_refused(content):
-    with pytest.raises(UserError, match=r"^a "):
+    with pytest.raises(UserError, match=r"^a cannot .* not supported"):
         decode(content, "a", SCALE)
 
 
@@ -258,6 +258,7 @@ PNG = encoded(np.kron(RGB[0], np.ones((8, 8, 1), np.uint8)), "PNG")
         (b"P6\n5 5\n255\n", "cannot be read as an image: "),
         (b"GIF89a" + bytes(10), "cannot be read as an image: "),
         (b"BM" + bytes(60), "cannot be read as an image: "),
+        (encoded(RGB[0], "EPS"), "cannot be read as an image: ValueError: EPS is a program and no image"),
         (b"II*\0" + bytes(60), "cannot be read as an image: "),
         (b"RIFF\x10\0\0\0WEBPVP8 " + bytes(20), "cannot be read as an image: "),
     ],

@@ -55,7 +55,7 @@ def test_many_kinds_of_other_files_are_summed_up(tmp_path):
     assert read(tmp_path).remarks.endswith("skipped 1 .a, 1 .b, 1 .c, 1 .d, 1 .e, 1 .f, 2 of other kinds.")
 
 
-@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__MACOSX", "cats/.cache", "@eaDir"])
+@pytest.mark.parametrize("hidden", [".ipynb_checkpoints", "__MACOSX", "cats/.cache", "@eaDir", "#recycle"])
 def test_hidden_folders_are_left_out(tmp_path, hidden):
     write_pictures(tmp_path / "a", RGB)
     write_pictures(tmp_path / "a" / hidden, RGB[:3])
@@ -182,17 +182,24 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
         return scandir(path)
 
     (tmp_path / "a" / "dogs").mkdir()
+    (tmp_path / "dogs").mkdir()
     monkeypatch.setattr(os, "scandir", denied)
     with pytest.raises(UserError, match=r"a/dogs cannot be read \(Permission denied\)"):
         read(tmp_path / "a")
     assert read(tmp_path / "a", unreadable="skip").remarks == (
         f"Read 20 PNG; left out the folder {tmp_path}/a/dogs (Permission denied)."
     )
+    for unreadable in ("refuse", "skip"):
+        with pytest.raises(UserError, match=r"/dogs cannot be read \(Permission denied\)$"):
+            read(tmp_path / "dogs", unreadable=unreadable)
 
 
 @pytest.mark.parametrize(
     ("train", "test"),
-    [("Training", "Testing"), ("train", "TEST"), ("training", "eval"), ("train_images", "val_images")],
+    [
+        *(("Training", "Testing"), ("train", "TEST"), ("training", "eval"), ("train_images", "val_images")),
+        *(("training_set", "test_set"), ("seg_train", "seg_test"), ("trainA", "testA"), ("a TRAIN", "a Val")),
+    ],
 )
 def test_folders_of_both_sets(tmp_path, train, test):
     write_pictures(tmp_path / train / "cats", RGB[:15])
@@ -205,6 +212,8 @@ def test_folders_of_both_sets(tmp_path, train, test):
 @pytest.mark.parametrize(
     ("folders", "said"),
     [
+        (["trainA", "trainB", "testA", "testB"], "holds trainA and trainB, each of which could be the tr"),
+        (["a/seg_train", "a/seg_test"], "a holds seg_train/ and seg_test/, which would become one set"),
         (["train", "Training"], "holds Training and train, each of which could be the training images"),
         (["train", "test", "testing"], "holds test and testing, each of which could be the test images"),
         (["test"], r"holds test/ and no train/: .* give --data.name .*/test if its images are all"),
@@ -224,6 +233,22 @@ def test_folders_that_cannot_be_meant(tmp_path, folders, said):
     for folder in folders:
         write_pictures(tmp_path / folder, RGB[:4])
     with pytest.raises(UserError, match=said):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "folders", [("train_station", "test_tube", "lake"), ("cats_train", "dogs_test"), ("seg_test", "seg_val")]
+)
+def test_folders_that_are_classes(tmp_path, folders):
+    for number, folder in enumerate(folders):
+        write_pictures(tmp_path / folder, RGB[4 * number :][:4])
+    assert same_images(read(tmp_path), RGB[: 4 * len(folders)])
+
+
+def test_a_link_beside_a_folder_is_not_what_it_is_known_by(tmp_path):
+    write_pictures(tmp_path / "train", RGB)
+    (tmp_path / "test").symlink_to("train")
+    with pytest.raises(UserError, match=r"/test holds no images .*, but 1 link back to a folder"):
         read(tmp_path)
 
 

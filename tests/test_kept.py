@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -80,15 +81,30 @@ def test_other_content_is_other_images(photos, decoded):
     assert len(decoded) == 3
 
 
-def test_arrays_that_were_changed_are_not_taken_for_what_was_noted(photos):
+def test_arrays_that_were_changed_are_made_again(photos, decoded):
     data = Data(name=str(photos))
     before = load(data)
+    pixels = before.train.copy()
     (path,) = Path(f"{photos}.jaxvae").glob("*/train.npy")
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert load(data).noted_digest is None
-    assert load(data).digest() != before.digest()
+    again = load(data)
+    assert len(decoded) == 2
+    assert again.digest() == before.noted_digest == digest_images(again.train, again.test)
+    np.testing.assert_array_equal(again.train, pixels)
+
+
+def test_arrays_that_were_copied_are_read_once_and_not_made_again(photos, decoded, monkeypatch):
+    data, folder = Data(name=str(photos)), Path(f"{photos}.jaxvae")
+    before = load(data)
+    shutil.copytree(folder, folder.with_suffix(".copy"))
+    shutil.rmtree(folder)
+    os.rename(folder.with_suffix(".copy"), folder)
+    digests, digest = [], kept.digest_images
+    monkeypatch.setattr(kept, "digest_images", lambda *arrays: digests.append(1) or digest(*arrays))
+    assert [load(data).noted_digest for _ in range(2)] == [before.noted_digest] * 2
+    assert (len(digests), len(decoded)) == (1, 1)
 
 
 @pytest.mark.parametrize("name", ["train.npy", "test.npy", "images.json"])
@@ -210,6 +226,52 @@ def test_an_error_leaves_nothing_and_hides_nothing(photos, decoded):
     assert sorted(Path(f"{photos}.jaxvae").rglob("*")) == before
 
 
+def test_the_current_folder_is_known_under_its_name_too(photos, decoded, monkeypatch):
+    monkeypatch.chdir(photos)
+    for name in (".", "./", "../photos", str(photos)):
+        load(Data(name=name))
+    assert len(decoded) == 1
+
+
+def test_an_interrupt_leaves_nothing_half_written_at_any_moment(photos, monkeypatch):
+    mkdir = Path.mkdir
+
+    def interrupted(self, *more, **options):
+        mkdir(self, *more, **options)
+        if self.suffix == ".partial":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load(Data(name=str(photos)))
+    assert not Path(f"{photos}.jaxvae").exists()
+
+
+@pytest.mark.parametrize("name", ["images.json", "content.json"])
+@pytest.mark.parametrize(
+    "foreign", ["", "[]", '{"a":' * 100_000, '{"files": {}, "digest": "x", "remarks": [], "left_out": {}}']
+)
+def test_a_note_of_something_else_is_written_again(photos, name, foreign):
+    data = Data(name=str(photos))
+    before = load(data)
+    (path,) = Path(f"{photos}.jaxvae").rglob(name)
+    path.write_text(foreign)
+    again = load(data)
+    assert (again.noted_digest, again.remarks) == (before.noted_digest, before.remarks)
+    assert path.read_text() != foreign
+
+
+def test_what_pillow_finds_odd_and_reads_is_not_spoken_of(photos):
+    file = io.BytesIO()
+    Image.fromarray(IMAGES[0]).save(file, "JPEG")
+    jpeg = file.getvalue()
+    odd = b"\xff\xe1\x00\x10Exif\0\0MM\0\x2a\xff\xff\xff\xff"
+    (photos / "odd.jpg").write_bytes(jpeg[:2] + odd + jpeg[2:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load(Data(name=str(photos))).remarks == "Read 20 PNG and 1 JPEG."
+
+
 def test_a_single_note_says_what_arrays_are_of(photos):
     load(Data(name=str(photos)))
     (path,) = Path(f"{photos}.jaxvae").glob("*/images.json")
@@ -239,7 +301,7 @@ def test_a_file_replaced_by_one_of_equal_size_and_time_is_read_again(photos):
         assert (load(data).digest() == before.digest()) == (new == "old")
 
 
-def test_arrays_changed_under_their_old_time_are_noticed(photos):
+def test_arrays_changed_under_their_old_time_are_noticed(photos, decoded):
     data = Data(name=str(photos))
     before = load(data)
     (path,) = Path(f"{photos}.jaxvae").glob("*/test.npy")
@@ -247,7 +309,8 @@ def test_arrays_changed_under_their_old_time_are_noticed(photos):
     content[-1] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert load(data).digest() != before.digest()
+    assert load(data).digest() == before.digest()
+    assert len(decoded) == 2
 
 
 @pytest.mark.parametrize("has_test", [False, True])

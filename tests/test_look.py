@@ -56,6 +56,13 @@ def test_the_likelihood_that_suits(tmp_path, monkeypatch, capsys, images, suits)
     _, out, _ = shown(capsys, "a.npz", "--picture", "sub/a.png")
     assert f"--model.likelihood {suits}" in out
     assert (tmp_path / "sub" / "a.png").stat().st_size > 0
+    assert "warning" not in out
+
+
+def test_images_of_another_range_are_not_described_without_a_warning(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.save("digits.npy", np.random.default_rng(0).integers(0, 17, (20, 8, 8)).astype(np.float64))
+    assert re.search(r"warning +no pixel is above 16, where white is 255", shown(capsys, "digits.npy")[1])
 
 
 def test_what_is_suggested_is_what_the_command_line_takes(tmp_path, monkeypatch, capsys):
@@ -87,6 +94,24 @@ def test_mistakes(tmp_path, monkeypatch, capsys):
     code, _, err = shown(capsys, "a.npy", "--picture", "file/a.png")
     assert code == 2
     assert "--picture file/a.png cannot be written" in err
+
+
+@pytest.mark.parametrize("name", ["mine.png", "a.npy", "folder", "pipe"])
+def test_a_picture_replaces_nothing_but_a_picture_made_here(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.arange(256, dtype=np.uint8).reshape(4, 8, 8))
+    Image.new("RGB", (8, 8)).save("mine.png")
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    before = os.stat(name)
+    code, _, err = shown(capsys, "a.npy", "--picture", name)
+    what = "a folder" if name == "folder" else "there already, and no picture that jaxvae made"
+    assert (code, f"--picture {name} is {what}: name another file" in err) == (2, True)
+    after = os.stat(name)
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    Path("empty.png").touch()
+    for _ in range(2):
+        assert shown(capsys, "a.npy", "--picture", "empty.png")[0] == 0
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

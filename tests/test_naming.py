@@ -5,7 +5,8 @@ import pytest
 from jaxvae.errors import UserError
 from jaxvae.naming import choose, rank
 
-TRAIN = "train Training TRAIN x_train X_train train_x xtrain train_images train-images images_train train2017"
+TRAIN = """train Training TRAIN x_train X_train train_x xtrain train_images train-images images_train
+train2017 trainset train_set"""
 TESTS = "test Testing t10k x_test X_TEST test_images t10k-images test-images"
 LATER = "val valid validation Validation x_val val_images val2017"
 NEITHER = "trainer contest data x images latest test_labels train-labels y_train evaluate_me cats t10 mytrain"

@@ -44,7 +44,9 @@ def test_names_as_tfds_writes_them(text, parts):
     assert str(Name(*parts)) == text
 
 
-@pytest.mark.parametrize("text", ["./a", "a/b/c", "a.npy", "A", "a:1", "~/a", ""])
+@pytest.mark.parametrize(
+    "text", ["./a", "a/b/c", "a.npy", "A", "a:1", "~/a", "", "a/train.npy", "a/b.NPZ", "a/b-idx3-ubyte.gz"]
+)
 def test_what_is_no_such_name(text):
     assert parse_name(text) is None
 
@@ -140,7 +142,7 @@ def test_records_that_cannot_be_read_are_named_or_left_out(tmp_path):
     assert "train image 4 cannot be read: " in dataset.remarks
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"splits": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"splits": 3}', '{"a":' * 100_000])
 def test_a_damaged_description_is_named(tmp_path, content):
     (prepare(tmp_path, BOTH) / "dataset_info.json").write_text(content)
     with pytest.raises(UserError, match=r"tiny/1\.0\.0/dataset_info\.json cannot be read"):
@@ -172,6 +174,34 @@ def test_tfrecord_files_are_read_too(tmp_path):
     cut.write_bytes(cut.read_bytes()[:-7])
     with pytest.raises(UserError, match=r"tiny-train\.tfrecord-00000-of-00001 is damaged or cut short"):
         load(Data(name="tiny", dir=str(tmp_path)))
+
+
+def test_what_is_prepared_is_said_where_it_is_not_what_was_asked_for(tmp_path):
+    folder = prepare(tmp_path, BOTH)
+    for name in ("tiny:2.0.0", "tiny/other"):
+        with pytest.raises(UserError, match=f"--data.name {name} is no .*: prepared is tiny/1.0.0"):
+            load(Data(name=name, dir=str(tmp_path)))
+    with pytest.raises(
+        UserError, match=r"holds no images .*: it is prepared by TensorFlow Datasets, so give"
+    ):
+        load(Data(name=str(folder)))
+
+
+def test_a_file_of_records_that_is_missing_is_named(tmp_path):
+    folder = as_tfrecord(prepare(tmp_path, BOTH))
+    next(folder.glob("*test*")).unlink()
+    with pytest.raises(UserError, match=r"tiny-test\.tfrecord-00000-of-00001 cannot be read \(No such file"):
+        load(Data(name="tiny", dir=str(tmp_path)))
+    assert not Path(f"{folder}.jaxvae").exists()
+
+
+@pytest.mark.parametrize("where", ["", "~nobodyofthatname/sets"])
+def test_a_folder_of_sets_that_cannot_be_is_named(where, monkeypatch):
+    with pytest.raises(UserError, match=f"--data.dir '?{where}'? cannot work"):
+        load(Data(name="tiny", dir=where))
+    monkeypatch.setenv("TFDS_DATA_DIR", "~nobodyofthatname/sets")
+    with pytest.raises(UserError, match="TFDS_DATA_DIR ~nobodyofthatname/sets cannot work"):
+        load(Data(name="tiny"))
 
 
 def test_other_formats_are_refused_with_a_command(tmp_path):
