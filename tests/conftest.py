@@ -4,6 +4,7 @@ import atexit
 import importlib
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_DEBUG_KEY_REUSE"] = "true"
+# Under nohup, processes that tests start would ignore it, as they should, and not end by it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Processes that tests start, and those that share the tests, find each other's programs, and nothing in the
 # developer's own cache. Who runs the tests again and again (``benchmarks.mutants``) may keep the programs.
 if "JAXVAE_TEST_CACHES" not in os.environ:

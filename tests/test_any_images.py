@@ -3,15 +3,13 @@
 import gzip
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from jaxvae.cli import main
 from jaxvae.config import Data
 from jaxvae.data import load
 from jaxvae.manifest import verify
@@ -27,19 +25,23 @@ MNIST = load(Data())
 TRAIN, TEST = MNIST.train[:1000, ..., 0], MNIST.test[:200, ..., 0]
 
 
-def train(name, cwd, *more, config="mnist"):
-    """Runs the command; returns the summary and a digest of the last state."""
-    command = [sys.executable, str(ROOT / "train.py"), "--config", config, *SHORT, "--data.name", name, *more]
-    strict = ("JAX_NUMPY_RANK_PROMOTION", "JAX_NUMPY_DTYPE_PROMOTION", "JAX_DEBUG_KEY_REUSE")
-    environment = {key: value for key, value in os.environ.items() if key not in strict}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Images: " in done.stdout
-    run = cwd / "runs" / config
-    summary = json.loads((run / "summary.json").read_text())
-    assert summary["step"] == 300
-    assert (run / "images" / "samples-300.png").stat().st_size > 0
-    return summary, verify(run / "checkpoints" / "300", 300).state
+@pytest.fixture
+def train(tmp_path, monkeypatch, capsys):
+    """Runs the command in an empty folder; returns the summary and a digest of the last state."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *more, config="mnist"):
+        code = main(ROOT / "configs", ["--config", config, *SHORT, "--data.name", name, *more])
+        said = capsys.readouterr()
+        assert code == 0, said.err
+        assert "Images: " in said.out
+        folder = tmp_path / "runs" / config
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["step"] == 300
+        assert (folder / "images" / "samples-300.png").stat().st_size > 0
+        return summary, verify(folder / "checkpoints" / "300", 300).state
+
+    return run
 
 
 def pixels_alone(images, test):
@@ -84,23 +86,23 @@ def trained():
 
 
 @pytest.mark.parametrize("write", [write_npz, write_npy, write_idx, write_pictures])
-def test_arrays_idx_files_and_folders_of_pictures_train_to_the_same_bits(tmp_path, trained, write):
-    summary, state = train(write(tmp_path), tmp_path)
+def test_arrays_idx_files_and_folders_of_pictures_train_to_the_same_bits(tmp_path, train, trained, write):
+    summary, state = train(write(tmp_path))
     assert summary["test"]["nll"] < 0.9 * pixels_alone(TRAIN, TEST)
     assert (summary["data"]["train"], summary["data"]["test"]) == (1000, 200)
     trained[write] = (state, summary["data"]["sha256"], summary["test"])
     assert trained[write] == next(iter(trained.values()))
 
 
-def test_a_prepared_set_of_tfds(tmp_path):
+def test_a_prepared_set_of_tfds(tmp_path, train):
     splits = {"train": list(TRAIN[..., None]), "test": list(TEST[..., None])}
     prepare(tmp_path / "sets", splits, name="digits", version="2.1.0")
-    summary, _ = train("digits:2.1.0", tmp_path, "--data.dir", "sets", "--data.placement", "stream")
+    summary, _ = train("digits:2.1.0", "--data.dir", "sets", "--data.placement", "stream")
     assert summary["test"]["nll"] < 0.9 * pixels_alone(TRAIN, TEST)
     assert summary["data"]["source"] == "digits/2.1.0 in sets"
 
 
-def test_a_folder_of_photographs_of_many_sizes(tmp_path):
+def test_a_folder_of_photographs_of_many_sizes(tmp_path, train):
     """RGB, JPEG, no test set: the shipped experiment for any images."""
     random = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
@@ -111,7 +113,7 @@ def test_a_folder_of_photographs_of_many_sizes(tmp_path):
         picture = np.round(low + ramp * (high - low)).astype(np.uint8)
         Image.fromarray(picture).save(tmp_path / "photos" / f"{number}.jpg")
     flags = "--data.image_size 16 --data.horizontal_flips True --model.channels 8".split()
-    summary, _ = train("photos", tmp_path, *flags, config="images")
+    summary, _ = train("photos", *flags, config="images")
     assert summary["data"]["image_shape"] == [16, 16, 3]
     assert (summary["data"]["train"], summary["data"]["test"]) == (180, 20)
     assert summary["data"]["horizontal_flips"]

@@ -48,13 +48,14 @@ def test_an_untrained_model_scores_like_independent_pixels_at_the_training_mean(
     dataset = data.load(Data())
     mean = data.pixel_mean(dataset.train, Data())
     model = build_vae(Model(), jnp.asarray(mean), key=jax.random.key(0))
-    evaluator = Evaluator(Config(), dataset.test, jax.devices()[:1])
-    scores = evaluator.summarise(evaluator.dispatch(model, 64), 64)
     p, test = np.clip(mean, 1e-3, 1 - 1e-3), dataset.test / 255
-    independent = -(test * np.log(p) + (1 - test) * np.log1p(-p)).sum((1, 2, 3)).mean()
-    assert abs(independent - 205.9) < 0.1
-    assert abs(scores["distortion"] - independent) < 2
-    assert abs(scores["nll"] - independent) < 2
+    independent = -(test * np.log(p) + (1 - test) * np.log1p(-p)).sum((1, 2, 3))
+    assert abs(independent.mean() - 205.9) < 0.1
+    some = slice(1_000)
+    evaluator = Evaluator(Config(), dataset.test[some], jax.devices()[:1])
+    scores = evaluator.summarise(evaluator.dispatch(model, 64), 64)
+    assert abs(scores["distortion"] - independent[some].mean()) < 2
+    assert abs(scores["nll"] - independent[some].mean()) < 2
 
 
 def test_every_public_method_says_what_is_wrong_with_what_it_is_given(make_vae):
