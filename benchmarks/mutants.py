@@ -5,7 +5,7 @@
 Each row is a mistake (``benchmarks.mutant_list``): what it changes, and the test that noticed it first, among
 those meant to. A mutant is killed if a test fails: not if the mutant cannot be imported, and not if the tests
 do not end. Survivors, and mutants whose text is no longer in the code, end the program with code 1. About
-twenty minutes on two cores.
+fifteen minutes on two cores.
 """
 
 import concurrent.futures
