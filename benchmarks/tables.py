@@ -12,13 +12,14 @@ import datetime
 import importlib
 import importlib.metadata
 import json
-import os
 import platform
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from jaxvae.system import cores
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -73,8 +74,7 @@ def device_name(device: Any, count: int = 1) -> str:
     names: list[str] = []
     if sys.platform == "linux":
         names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"cpu ({names[0] if names else platform.machine()}, {cores} cores)"
+    return f"cpu ({names[0] if names else platform.machine()}, {cores()} cores)"
 
 
 def provenance(device: str, *packages: str) -> Row:

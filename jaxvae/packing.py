@@ -20,6 +20,7 @@ from jaxvae.folders import SKIP_HINT
 from jaxvae.metrics import write_json
 from jaxvae.pixels import digest_images
 from jaxvae.source import Picture, Pictures, Source, UnreadableError, identity, split, subset
+from jaxvae.system import flush_open
 
 FEW = 3
 """So many files that were left out are named; images.json names all."""
@@ -146,7 +147,7 @@ def _write(path: Path, pictures: Pictures, first: str, shape: tuple[int, ...], s
                 seen.notes.update(picture.notes)
                 bar.update()
         file.flush()
-        os.fsync(file.fileno())
+        flush_open(file.fileno())
 
 
 def _mixed(name: str, shape: tuple[int, ...], first: str, first_shape: tuple[int, ...]) -> str:
