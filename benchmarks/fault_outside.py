@@ -29,7 +29,8 @@ from jaxvae.workdir import Workdir
 
 
 def interrupted(bench: Bench, fault: str, trials: int, *numbers: signal.Signals) -> Outcome:
-    """Ends the process by the signals in turn, and starts it again, until the run is through."""
+    """Ends the process by the signals in turn, and starts it again, until the run is through; tells of every
+    run, of which hundreds take an hour."""
     outcome, runs = Outcome(fault), 0
     while outcome.trials < trials:
         runs += 1
@@ -43,6 +44,7 @@ def interrupted(bench: Bench, fault: str, trials: int, *numbers: signal.Signals)
             outcome.losses.append(str(lost))
             # A run that fails by itself is a trial too.
             outcome.trials = max(outcome.trials, before + 1)
+        print(f"{fault}: {outcome.survived} of {outcome.trials} came through, of {trials}", flush=True)
         shutil.rmtree(run, ignore_errors=True)
     return outcome
 

@@ -128,6 +128,7 @@ def test_the_order_is_that_of_names_from_the_folder_on(tmp_path):
 
 LOCKED = """
 import os, sys
+import numpy.random
 from jaxvae import decoding, files, kept, tfds
 from jaxvae.config import Data
 from jaxvae.data import load
