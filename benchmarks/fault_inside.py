@@ -189,20 +189,23 @@ def several(bench: Bench, count: int, steps: int = 400) -> Outcome:
 
 
 def several_stream(bench: Bench, count: int, steps: int = 400) -> Outcome:
-    """Several processes of one device each, to which images are streamed, against one process on whose one
-    device all images are; batches are summed in the same order."""
-    outcome = Outcome(f"{count} processes, images streamed")
+    """Several processes of one device each, to which images are streamed until one is killed, and which then
+    go on with all images on their devices; against one process on whose one device all images are. Batches
+    are summed in the same order."""
+    outcome = Outcome(f"{count} processes, images streamed, one killed")
     flags = [*bench.flags, "--train.reduction", "fixed", "--train.steps", str(steps)]
-    many = Bench(bench.folder, [*on_all_devices(flags), "--data.placement", "stream"])
-    streamed, resident = (bench.folder / f"{count}-{name}" for name in ("streamed", "resident"))
+    shared, held = on_all_devices(flags), ("--data.placement", "resident")
+    streaming = Bench(bench.folder, [*shared, "--data.placement", "stream"])
+    killed, single = (bench.folder / f"{count}-streamed-{name}" for name in ("killed", "single"))
     outcome.compared = "bits of the last state: those of one process with all images on its device"
     with outcome.trial():
-        for process in together(many, streamed, count):
+        kill_one(together(streaming, killed, count), killed, bench.random.randrange(count))
+        if steps in saved(killed):
+            raise Lost("nothing was killed: all had come to their end")
+        for process in together(Bench(bench.folder, [*shared, *held]), killed, count):
             finished(process, 0, within=5 * LIMIT)
-        finished(
-            Bench(bench.folder, [*flags, "--data.placement", "resident"]).start(resident), 0, within=5 * LIMIT
-        )
-        ours, wanted = (verify(run / "checkpoints" / str(steps), steps).state for run in (streamed, resident))
+        finished(Bench(bench.folder, [*flags, *held]).start(single), 0, within=5 * LIMIT)
+        ours, wanted = (verify(run / "checkpoints" / str(steps), steps).state for run in (killed, single))
         if ours != wanted:
             raise Lost(f"{count} processes ended with other bits")
     return outcome

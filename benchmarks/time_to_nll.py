@@ -59,16 +59,19 @@ def speed_run(target: float, steps: int, seed: int, flags: tuple[str, ...] = ())
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)}\n{said}")
         summary = json.loads((workdir / "summary.json").read_text())
+    return {"seconds_from_start": seconds, "seed": seed, **verdict(target, summary)}
+
+
+def verdict(target: float, summary: Row) -> Row:
+    """What the summary of a speed-run says, and whether its NLL is the target or below."""
     test = summary["test"]
     return {
         "target": target,
         "reached": test["nll"] <= target,
-        "seconds_from_start": seconds,
         "seconds_from_first_step": summary["throughput"]["train_seconds"],
-        "steps": steps,
+        "steps": summary["step"],
         "examples_per_second": summary["throughput"]["examples_per_second"],
         **{key: test[key] for key in ("nll", "nll_stderr", "elbo", "importance_samples", "active_units")},
-        "seed": seed,
         "devices": summary["device"]["count"],
     }
 

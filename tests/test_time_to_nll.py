@@ -17,9 +17,14 @@ def test_a_speed_run_ends_its_clock_with_the_last_step_and_says_whether_the_nll_
     assert 100 < whole["nll"] < 250
     # The start of a process and the compilation of its programs are in the one, not in the other.
     assert 0 < whole["seconds_from_first_step"] < whole["seconds_from_start"] - 1
-    again = time_to_nll.speed_run(100.0, 40, 3, SHORT)
-    assert again["nll"] == whole["nll"]
-    assert not again["reached"]
+
+
+@pytest.mark.parametrize(("target", "reached"), [(86.79, False), (86.8, True), (87.0, True)])
+def test_a_target_is_reached_by_an_nll_that_is_no_higher(target, reached):
+    test = dict.fromkeys(("nll_stderr", "elbo", "importance_samples", "active_units"), 1)
+    throughput = {"train_seconds": 3.0, "examples_per_second": 10.0}
+    summary = {"step": 40, "test": {"nll": 86.8, **test}, "throughput": throughput, "device": {"count": 1}}
+    assert time_to_nll.verdict(target, summary)["reached"] is reached
 
 
 def test_what_a_failing_run_said_is_told():
