@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from jaxvae.cli import main
+from jaxvae.commands.train import main
 
 if __name__ == "__main__":
     sys.exit(main(Path(__file__).parent / "configs"))

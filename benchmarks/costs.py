@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from jaxvae.program import CONTAINERS, Array, Instruction, Program
+from jaxvae.profiling.hlo import CONTAINERS, Array, Instruction, Program
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 

@@ -7,7 +7,8 @@ import re
 import runpy
 from pathlib import Path
 
-from jaxvae.config import Config, Model, Precision, Train
+from jaxvae.config import Config, Model, Train
+from jaxvae.config.fields import Precision
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MODELS = ("mlp", "mnist", "conv")
@@ -60,7 +61,7 @@ def weights(config: Config, image_shape: tuple[int, ...]) -> int:
     import jax
     import jax.numpy as jnp
 
-    from jaxvae.vae import build_vae
+    from jaxvae.models.vae import build_vae
 
     mean = jax.ShapeDtypeStruct(image_shape, jnp.float32)
     shapes = jax.eval_shape(lambda m: build_vae(config.model, m, key=jax.random.key(0)), mean)

@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from jaxvae.checkpoint import Checkpoints
-from jaxvae.manifest import verify
-from jaxvae.system import cores
+from jaxvae.runs.checkpoint import Checkpoints
+from jaxvae.runs.manifest import verify
+from jaxvae.system.platforms import cores
 
 ROOT = Path(__file__).parents[1]
 FLAGS = (

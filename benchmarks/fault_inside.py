@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jaxvae.step
+import jaxvae.training.step
 from benchmarks.fault_harness import (
     LIMIT,
     Bench,
@@ -27,14 +27,14 @@ from benchmarks.fault_harness import (
     saved,
     wait_for_checkpoint,
 )
-from jaxvae import order
-from jaxvae.checkpoint import Checkpoints, Restored
 from jaxvae.config import Config, Eval, Model, Train
-from jaxvae.data import Dataset, load
-from jaxvae.fit import fit
-from jaxvae.manifest import verify
-from jaxvae.replay import NonFiniteError
-from jaxvae.untrained import untrained_state
+from jaxvae.data.load import Dataset, load
+from jaxvae.runs.checkpoint import Checkpoints, Restored
+from jaxvae.runs.fit import fit
+from jaxvae.runs.manifest import verify
+from jaxvae.runs.replay import NonFiniteError
+from jaxvae.runs.untrained import untrained_state
+from jaxvae.training import order
 
 SMALL = Config(
     model=Model(latent_dim=3, hidden=(16,)),
@@ -57,7 +57,7 @@ def replace(config: Config, section: str, **fields) -> Config:
 @contextlib.contextmanager
 def bad_image(value: float, at: int) -> Iterator[Dataset]:
     """One training image, which ``SMALL`` visits at step ``at`` alone, becomes ``value`` everywhere."""
-    good_preprocess = jaxvae.step.preprocess
+    good_preprocess = jaxvae.training.step.preprocess
     dataset, count = load(SMALL.data), SMALL.train.steps * SMALL.train.batch_size
     train = dataset.train[:count].copy()
     # Its mark: a first pixel that is odd.
@@ -70,11 +70,11 @@ def bad_image(value: float, at: int) -> Iterator[Dataset]:
         return jnp.where(pixels[0, 0, 0] % 2 == 1, jnp.full_like(x, value), x)
 
     # Pixels are 8-bit numbers, of which none is bad: that happens on the way to the model.
-    jaxvae.step.preprocess = bad_preprocess
+    jaxvae.training.step.preprocess = bad_preprocess
     try:
         yield dataset._replace(train=train)
     finally:
-        jaxvae.step.preprocess = good_preprocess
+        jaxvae.training.step.preprocess = good_preprocess
 
 
 def bad_data(bench: Bench, trials: int) -> list[Outcome]:

@@ -21,11 +21,11 @@ from benchmarks.fault_harness import (
     saved,
     wait_for_checkpoint,
 )
-from jaxvae.checkpoint import Checkpoints
 from jaxvae.config import Config
-from jaxvae.data import load
-from jaxvae.untrained import untrained_state
-from jaxvae.workdir import Workdir
+from jaxvae.data.load import load
+from jaxvae.runs.checkpoint import Checkpoints
+from jaxvae.runs.folder import Workdir
+from jaxvae.runs.untrained import untrained_state
 
 
 def interrupted(bench: Bench, fault: str, trials: int, *numbers: signal.Signals) -> Outcome:

@@ -69,7 +69,7 @@ def start(options: argparse.Namespace, model: str, batch_size: int, folder: Path
     """Everybody who can take part, ready for their turns; we are the first."""
     from benchmarks.rival.ours import first_state, make_setting
     from jaxvae.config import Data
-    from jaxvae.data import load
+    from jaxvae.data.load import load
 
     config, images = experiment(model, batch_size, options.precision), load(Data()).train
     setting = make_setting(config, images, first_state(config, images).model)

@@ -30,7 +30,10 @@ FLAGS = (
     "--optimizer.schedule constant"
 )
 """A constant learning rate: with another number of steps the program is the same."""
-IMPORTS = "import gc, jaxvae.cli; gc.disable(); import jaxvae.hosts, jaxvae.fit, time; print(time.time())"
+IMPORTS = (
+    "import gc, jaxvae.commands.train; gc.disable(); import jaxvae.training.processes, jaxvae.runs.fit, "
+    "time; print(time.time())"
+)
 """What ``train.py`` imports, as it does, and when that was done."""
 COLUMNS = (
     Column("model", lambda row: row["model"]),

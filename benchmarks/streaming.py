@@ -74,12 +74,12 @@ def train(path: Path, model: str, placement: str, workers: int, batch_size: int,
     import jax
     import jax.numpy as jnp
 
-    from jaxvae.call import TrainCall, steps_per_call
     from jaxvae.config import Data
-    from jaxvae.data import Dataset
-    from jaxvae.parallel import choose_devices, replicate
-    from jaxvae.placement import choose_places
-    from jaxvae.state import initial_state
+    from jaxvae.data.load import Dataset
+    from jaxvae.data.placement import choose_places
+    from jaxvae.training.fused_steps import TrainCall, steps_per_call
+    from jaxvae.training.parallel import choose_devices, replicate
+    from jaxvae.training.state import initial_state
 
     images = np.load(path, mmap_mode="r")
     config = experiment(model, batch_size)

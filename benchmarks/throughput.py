@@ -18,11 +18,12 @@ import numpy as np
 
 from benchmarks import tables
 from benchmarks.experiments import MODELS, experiment, matrix_flops
-from jaxvae.call import TrainCall
-from jaxvae.config import Config, Precision
-from jaxvae.data import load
-from jaxvae.parallel import choose_devices, replicate
-from jaxvae.untrained import untrained_state
+from jaxvae.config import Config
+from jaxvae.config.fields import Precision
+from jaxvae.data.load import load
+from jaxvae.runs.untrained import untrained_state
+from jaxvae.training.fused_steps import TrainCall
+from jaxvae.training.parallel import choose_devices, replicate
 
 STATE_PASSES = 8
 """How often a step passes over as many bytes as there are weights, at least: it reads and writes the weights

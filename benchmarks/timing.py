@@ -20,12 +20,12 @@ import numpy as np
 from benchmarks.costs import step_all_reduces
 from benchmarks.experiments import experiment, matrix_flops, weights
 from benchmarks.tables import ROOT
-from jaxvae.call import TrainCall
 from jaxvae.config import Config
-from jaxvae.data import pixel_mean
-from jaxvae.parallel import replicate
-from jaxvae.program import read_program
-from jaxvae.state import initial_state
+from jaxvae.data.load import pixel_mean
+from jaxvae.profiling.hlo import read_program
+from jaxvae.training.fused_steps import TrainCall
+from jaxvae.training.parallel import replicate
+from jaxvae.training.state import initial_state
 
 CPU_CALL_FLOPS = 1.5e10
 """A CPU is given calls of about so much arithmetic; other devices always the trainer's usual length."""

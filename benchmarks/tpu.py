@@ -29,7 +29,7 @@ from benchmarks.chips import CHIPS, Chip, bounds, on_whole_lanes, products, tile
 from benchmarks.experiments import MODELS, experiment, matrix_flops, weights
 from benchmarks.tables import Column, Row, emit, one_or_more, positive_integers, provenance
 from jaxvae.config import Config
-from jaxvae.program import read_program
+from jaxvae.profiling.hlo import read_program
 
 TOPOLOGIES = ("v5e:1x1", "v5e:2x2", "v5e:16x16", "v5p:2x2x1", "v6e:2x4")
 
@@ -61,7 +61,7 @@ def rate(row: Row) -> str:
 def measure(config: Config, devices: Sequence[Any]) -> float:
     """Images a second of the trainer's own step on devices that are here: the median of several calls."""
     from benchmarks.throughput import Training
-    from jaxvae.data import load
+    from jaxvae.data.load import load
 
     training = Training(config, load(config.data), list(devices), seconds=0.5)
     seconds = statistics.median(training.time() for _ in range(7))
@@ -70,7 +70,7 @@ def measure(config: Config, devices: Sequence[Any]) -> float:
 
 def row(topology: str, devices: Sequence[Any], name: str, batch_size: int, precision: Any) -> Row:
     """Compiles one model for these devices and reads what came out."""
-    from jaxvae.data import load
+    from jaxvae.data.load import load
 
     chip = CHIPS[topology.split(":")[0]]
     config = experiment(name, batch_size * len(devices), precision)

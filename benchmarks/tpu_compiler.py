@@ -74,9 +74,9 @@ def lower(
     import jax
     import jax.numpy as jnp
 
-    from jaxvae.call import map_train_steps
-    from jaxvae.state import initial_state
-    from jaxvae.step import train_keys
+    from jaxvae.training.fused_steps import map_train_steps
+    from jaxvae.training.state import initial_state
+    from jaxvae.training.step import train_keys
 
     shape, count = jax.ShapeDtypeStruct, len(devices)
     state = jax.eval_shape(lambda mean: initial_state(config, mean), shape(images[1:], jnp.float32))

@@ -4,7 +4,7 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from jaxvae.cli import main_data
+        from jaxvae.commands.data import main
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(main_data())
+    sys.exit(main())

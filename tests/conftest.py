@@ -35,8 +35,8 @@ import numpy as np
 import pytest
 
 from jaxvae.config import Config, Data, Eval, Model, Train
-from jaxvae.data import load
-from jaxvae.vae import VAE, build_vae
+from jaxvae.data.load import load
+from jaxvae.models.vae import VAE, build_vae
 
 jax.config.update("jax_default_matmul_precision", "highest")
 # And a test finds what earlier ones have compiled, which takes most of their time.

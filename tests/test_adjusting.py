@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from jaxvae.config import Data
-from jaxvae.data import load
-from jaxvae.decoding import decode
+from jaxvae.data.load import load
+from jaxvae.data.sources.decoding import decode
 from jaxvae.errors import UserError
 from tests.test_files import RGB, write_pictures
 

@@ -8,16 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.adopted import adopt
-from jaxvae.checkpoint import Checkpoints, snapshot
 from jaxvae.config import Config, Model, Optimizer, Train
-from jaxvae.diagnosis import diagnose
-from jaxvae.distributions import Gaussian, bounded_log_scale
-from jaxvae.evaluate import Evaluator
-from jaxvae.parallel import AXIS, map_over_devices, replicate, split_batch
-from jaxvae.state import initial_state, state_of
-from jaxvae.step import compute_copy, make_train_steps, train_keys
-from jaxvae.vae import VAE
+from jaxvae.models.distributions import Gaussian, bounded_log_scale
+from jaxvae.models.stock_modules import adopt
+from jaxvae.models.vae import VAE
+from jaxvae.runs.checkpoint import Checkpoints, snapshot
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.training.diagnosis import diagnose
+from jaxvae.training.parallel import AXIS, map_over_devices, replicate, split_batch
+from jaxvae.training.state import initial_state, state_of
+from jaxvae.training.step import compute_copy, make_train_steps, train_keys
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
 CONFIG = Config(

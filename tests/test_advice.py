@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.advice import extreme_share, histogram, sample, warnings
 from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
-from jaxvae.data import load
-from jaxvae.experiment import load_experiment
-from jaxvae.fit import fit
+from jaxvae.config.experiment_file import load_experiment
+from jaxvae.data.advice import extreme_share, histogram, sample, warnings
+from jaxvae.data.load import load
+from jaxvae.runs.fit import fit
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 RANDOM = np.random.default_rng(0)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae.cli import main
+from jaxvae.commands.train import main
 from jaxvae.config import Data
-from jaxvae.data import load
-from jaxvae.manifest import verify
+from jaxvae.data.load import load
+from jaxvae.runs.manifest import verify
 from tests.prepared import prepare
 
 ROOT = Path(__file__).parents[1]

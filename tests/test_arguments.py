@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae import arguments
-from jaxvae.distributions import Bernoulli, Gaussian
+from jaxvae.models import input_checks
+from jaxvae.models.distributions import Bernoulli, Gaussian
 
 SHAPE = (4, 6, 3)
 IMAGES = np.random.default_rng(0).uniform(size=(5, *SHAPE)).astype(np.float32)
@@ -14,7 +14,7 @@ IMAGES = np.random.default_rng(0).uniform(size=(5, *SHAPE)).astype(np.float32)
 
 @pytest.mark.parametrize("form", [np.asarray, np.float64, jnp.asarray, np.ndarray.tolist])
 def test_an_image_is_taken_in_any_form_that_means_the_same(form):
-    taken = arguments.image(form(IMAGES[0]), SHAPE, "encode")
+    taken = input_checks.image(form(IMAGES[0]), SHAPE, "encode")
     assert isinstance(taken, jax.Array)
     assert taken.dtype == jnp.float32
     np.testing.assert_array_equal(taken, IMAGES[0])
@@ -23,7 +23,7 @@ def test_an_image_is_taken_in_any_form_that_means_the_same(form):
 @pytest.mark.parametrize("kind", [np.bool_, np.float16, jnp.bfloat16])
 def test_an_image_of_few_bits_is_taken_too(kind):
     x = np.round(IMAGES[0]).astype(kind)
-    np.testing.assert_array_equal(arguments.image(x, SHAPE, "encode"), np.round(IMAGES[0]))
+    np.testing.assert_array_equal(input_checks.image(x, SHAPE, "encode"), np.round(IMAGES[0]))
 
 
 @pytest.mark.parametrize("many", [False, True])
@@ -46,10 +46,10 @@ def test_a_wrong_shape_is_answered_with_what_to_type(given, many):
     if x.shape == shape:
         return
     with pytest.raises(ValueError, match=re.escape(f"of shape {shape}, not {x.shape}: ")) as raised:
-        arguments.image(x, shape, "encode")
+        input_checks.image(x, shape, "encode")
 
     class model:
-        encode = staticmethod(lambda x: arguments.image(x, shape, "encode"))
+        encode = staticmethod(lambda x: input_checks.image(x, shape, "encode"))
 
     advice = str(raised.value).split(": ", 1)[1].removesuffix(" takes many images")
     result = eval(advice, {"jax": jax, "jnp": jnp, "model": model, "x": jnp.asarray(x)})
@@ -71,11 +71,11 @@ def test_a_wrong_shape_is_answered_with_what_to_type(given, many):
 )
 def test_square_and_gray_images_of_other_shapes_are_answered_too(shape, advice):
     with pytest.raises(ValueError, match=re.escape(advice)):
-        arguments.image(np.zeros(shape, np.float32), (28, 28, 1), "encode")
+        input_checks.image(np.zeros(shape, np.float32), (28, 28, 1), "encode")
 
 
 def test_one_image_under_vmap_is_told_apart():
-    take = jax.vmap(lambda x: arguments.image(x, (28, 28, 1), "encode"))
+    take = jax.vmap(lambda x: input_checks.image(x, (28, 28, 1), "encode"))
     with pytest.raises(ValueError, match=r"without jax\.vmap it takes one image"):
         take(jnp.zeros((28, 28, 1)))
 
@@ -92,13 +92,13 @@ def test_one_image_under_vmap_is_told_apart():
 )
 def test_a_wrong_type_is_refused_also_while_compiling(wrap, dtype, advice):
     with pytest.raises(TypeError, match=advice):
-        wrap(lambda x: arguments.image(x, SHAPE, "encode"))(jnp.asarray(IMAGES, dtype))
+        wrap(lambda x: input_checks.image(x, SHAPE, "encode"))(jnp.asarray(IMAGES, dtype))
 
 
 @pytest.mark.parametrize("x", ["digit.png", None, {"image": 1}, jax.random.key(0), [[1.0], [1.0, 2.0]]])
 def test_what_is_no_array_of_numbers_is_refused(x):
     with pytest.raises(TypeError, match="encode takes"):
-        arguments.image(x, SHAPE, "encode")
+        input_checks.image(x, SHAPE, "encode")
 
 
 @pytest.mark.parametrize(
@@ -118,23 +118,23 @@ def test_what_is_no_array_of_numbers_is_refused(x):
 def test_a_wrong_range_is_refused_wherever_the_values_are_known(change, advice, given, wrap, beyond):
     """``jax.vmap`` and ``jax.grad`` outside of compiled functions wrap values that are known, NumPy's too."""
     images = given(change(IMAGES))
-    take = wrap(lambda x: arguments.image(x, SHAPE, "encode", beyond))
+    take = wrap(lambda x: input_checks.image(x, SHAPE, "encode", beyond))
     with pytest.raises(ValueError, match=re.escape(advice)):
         take(images[0] if wrap(len) is len else images)
 
 
 def test_images_of_a_gaussian_likelihood_may_lie_beyond_a_little():
     x = 1.2 * IMAGES[0]
-    np.testing.assert_array_equal(arguments.image(x, SHAPE, "encode", beyond=0.5), x)
+    np.testing.assert_array_equal(input_checks.image(x, SHAPE, "encode", beyond=0.5), x)
     with pytest.raises(ValueError, match=r"jnp\.clip"):
-        arguments.image(x, SHAPE, "encode")
+        input_checks.image(x, SHAPE, "encode")
     rounded = IMAGES[0] * np.float32(1 + 1e-6)
-    np.testing.assert_array_equal(arguments.image(rounded, SHAPE, "encode"), rounded)
+    np.testing.assert_array_equal(input_checks.image(rounded, SHAPE, "encode"), rounded)
 
 
 def test_python_s_own_numbers_become_float32_for_good():
     # JAX calls them weak: together with a bfloat16 they would become one.
-    taken = arguments.image(jnp.full(SHAPE, 0.3), SHAPE, "encode")
+    taken = input_checks.image(jnp.full(SHAPE, 0.3), SHAPE, "encode")
     assert (taken + jnp.zeros(SHAPE, jnp.float32)).dtype == jnp.float32
     assert not taken.weak_type
 
@@ -143,20 +143,20 @@ def test_nothing_of_it_is_in_the_program():
     def text(f):
         return str(jax.make_jaxpr(f)(IMAGES[0]))
 
-    assert text(lambda x: arguments.image(x, SHAPE, "encode") + 1) == text(lambda x: x + 1)
-    assert text(lambda x: arguments.latents(x[0, 0], 3, "decode")) == text(lambda x: x[0, 0])
-    assert text(lambda x: arguments.value(x, SHAPE, in_unit=True)) == text(lambda x: x)
+    assert text(lambda x: input_checks.image(x, SHAPE, "encode") + 1) == text(lambda x: x + 1)
+    assert text(lambda x: input_checks.latents(x[0, 0], 3, "decode")) == text(lambda x: x[0, 0])
+    assert text(lambda x: input_checks.value(x, SHAPE, in_unit=True)) == text(lambda x: x)
 
 
 def test_latents_may_be_whole_numbers_but_not_of_another_number():
-    np.testing.assert_array_equal(arguments.latents([0, 1, 2], 3, "decode"), [0, 1, 2])
+    np.testing.assert_array_equal(input_checks.latents([0, 1, 2], 3, "decode"), [0, 1, 2])
     for z in (np.zeros(4), np.zeros(()), np.zeros((3, 1))):
         with pytest.raises(ValueError, match=re.escape(f"latents of shape (3,), not {z.shape}")):
-            arguments.latents(z, 3, "decode")
+            input_checks.latents(z, 3, "decode")
     with pytest.raises(ValueError, match=re.escape("jax.vmap(model.decode)(z)")):
-        arguments.latents(np.zeros((7, 3)), 3, "decode")
+        input_checks.latents(np.zeros((7, 3)), 3, "decode")
     with pytest.raises(TypeError, match="numbers, not Gaussian"):
-        arguments.latents(Gaussian(jnp.zeros(3), jnp.zeros(3)), 3, "decode")
+        input_checks.latents(Gaussian(jnp.zeros(3), jnp.zeros(3)), 3, "decode")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_latents_may_be_whole_numbers_but_not_of_another_number():
 )
 def test_what_is_not_one_key_is_refused(key, kind, advice):
     with pytest.raises(kind, match=re.escape(advice)):
-        arguments.one_key(key, "sample")
+        input_checks.one_key(key, "sample")
 
 
 def test_densities_are_of_arrays_of_the_right_shape_and_range():

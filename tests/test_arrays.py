@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxvae import arrays
 from jaxvae.config import Data
-from jaxvae.data import load
+from jaxvae.data.load import load
+from jaxvae.data.sources import arrays
 from jaxvae.errors import UserError
 from tests.test_files import GRAY, RGB, idx, same_images
 

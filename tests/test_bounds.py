@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.config.validation import validate
 from jaxvae.errors import UserError
-from jaxvae.validation import validate
 
 GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood="gaussian"))
 BOUNDS = {

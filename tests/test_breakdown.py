@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.breakdown import explained
 from jaxvae.errors import RunError
+from jaxvae.training.failures import explained
 
 
 @pytest.mark.parametrize("take", [np.ones, lambda size: jax.block_until_ready(jnp.ones(size))])

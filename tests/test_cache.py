@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from jaxvae.cache import Cache, users_cache
+from jaxvae.training.compiled_programs import Cache, users_cache
 
 CONTENT = bytes(range(256)) * 40
 NAME, OTHER = "a" * 64, "b" * 64

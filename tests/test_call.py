@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxvae.call import largest_divisor, steps_per_call
 from jaxvae.config import Config, Train
+from jaxvae.training.fused_steps import largest_divisor, steps_per_call
 
 
 @pytest.mark.parametrize("seed", range(5))

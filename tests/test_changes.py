@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from jaxvae.config import Config, Data, Model, to_dict
+from jaxvae.config import Config, Data, Model
+from jaxvae.config.fields import to_dict
 from jaxvae.errors import UserError
-from jaxvae.workdir import Workdir
+from jaxvae.runs.folder import Workdir
 
 CHANGE_TRAINING = """
     seed data.binarization data.dequantization data.horizontal_flips

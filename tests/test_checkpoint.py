@@ -8,13 +8,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxvae import manifest
-from jaxvae.checkpoint import Checkpoints, WriteError
 from jaxvae.config import Config, Model, Optimizer
 from jaxvae.errors import RunError, UserError
-from jaxvae.parallel import replicate
-from jaxvae.quiet import quiet
-from jaxvae.state import initial_state
+from jaxvae.runs import manifest
+from jaxvae.runs.checkpoint import Checkpoints, WriteError
+from jaxvae.system.library_output import quiet
+from jaxvae.training.parallel import replicate
+from jaxvae.training.state import initial_state
 
 CONFIG = Config(model=Model(latent_dim=2, hidden=(5,)), optimizer=Optimizer(ema_decay=0.9))
 

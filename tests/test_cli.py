@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxvae.cli import main
+from jaxvae.commands.train import main
 
 ROOT = Path(__file__).parents[1]
 SHORT = (
@@ -244,7 +244,8 @@ def test_the_home_is_where_a_tilde_says(tmp_path, monkeypatch, capsys):
 
 
 def test_help_shows_every_field_with_the_experiments_own_defaults(tmp_path):
-    from jaxvae.config import Config, to_dict
+    from jaxvae.config import Config
+    from jaxvae.config.fields import to_dict
 
     shown = train("--config", "linear", "--help", cwd=tmp_path, COLUMNS="110")
     assert shown.returncode == 0
@@ -299,7 +300,7 @@ def test_garbage_is_collected_again_whatever_was_asked_and_came_of_it(
 def test_a_mistake_that_needs_no_jax_is_answered_without_it(tmp_path, arguments, says):
     (tmp_path / "thesis.tex").write_text("mine")
     program = (
-        "import sys; from pathlib import Path; from jaxvae.cli import main; "
+        "import sys; from pathlib import Path; from jaxvae.commands.train import main; "
         "code = main(Path(sys.argv.pop(1))); print(code, 'jax' in sys.modules)"
     )
     done = subprocess.run(

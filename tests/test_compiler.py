@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxvae.cache import Cache
-from jaxvae.compiler import Compiler, identify
+from jaxvae.training.compilation import Compiler, identify
+from jaxvae.training.compiled_programs import Cache
 
 ROOT = Path(__file__).parents[1]
 DEVICES = jax.devices()[:1]
@@ -22,7 +22,7 @@ COMMAND = """
 import json, sys
 from pathlib import Path
 import jax
-from jaxvae.cli import main
+from jaxvae.commands.train import main
 
 compiled = []
 heard = lambda event, seconds, fun_name="", **_: compiled.append((event, fun_name))
@@ -105,9 +105,9 @@ def test_a_program_is_known_by_itself_its_devices_and_what_a_compiler_heeds(monk
     assert identify(lowered(), DEVICES) != name
     monkeypatch.undo()
     assert identify(lowered(), DEVICES) == name
-    monkeypatch.setattr("jaxvae.compiler._processor", lambda: "another")
+    monkeypatch.setattr("jaxvae.training.compilation._processor", lambda: "another")
     assert identify(lowered(), DEVICES) not in (name, None)
-    monkeypatch.setattr("jaxvae.compiler._processor", lambda: None)
+    monkeypatch.setattr("jaxvae.training.compilation._processor", lambda: None)
     assert identify(lowered(), DEVICES) is None
 
 

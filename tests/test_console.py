@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from jaxvae.console import open_console
+from jaxvae.system.console import open_console
 
 open_console()
 opened = open(sys.argv[1], "w")
@@ -79,7 +79,7 @@ def test_a_character_that_the_stream_lacks_is_escaped(tmp_path, environment):
 
 
 def test_what_a_caller_put_in_their_place_stays(capsys):
-    from jaxvae.console import open_console
+    from jaxvae.system.console import open_console
 
     before = sys.stdout, sys.stderr
     open_console()
@@ -89,7 +89,8 @@ def test_what_a_caller_put_in_their_place_stays(capsys):
 HELP = """
 import sys
 from pathlib import Path
-from jaxvae.cli import main, main_data
+from jaxvae.commands.data import main as main_data
+from jaxvae.commands.train import main
 
 sys.argv[1:] = sys.argv[2:]
 sys.exit(main(Path(sys.argv.pop(1))) if sys.argv[1] != "data" else main_data())

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Data, Model, Optimizer, Train, to_dict
-from jaxvae.conversion import convert, show
+from jaxvae.config import Config, Data, Model, Optimizer, Train
+from jaxvae.config.conversion import convert, show
+from jaxvae.config.fields import to_dict
 
 
 class Kind(enum.StrEnum):

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae import convolution
-from jaxvae.convolution import double, halve
+from jaxvae.models import convolution
+from jaxvae.models.convolution import double, halve
 
 
 def normal(seed, *shape):

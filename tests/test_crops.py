@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from jaxvae.config import Data
-from jaxvae.data import load
+from jaxvae.data.load import load
 
 WIDE = np.random.default_rng(0).integers(0, 256, (6, 14, 3), np.uint8)
 TALL = WIDE.swapaxes(0, 1).copy()

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae import data
 from jaxvae.config import Data
+from jaxvae.data import load
 from jaxvae.errors import UserError
 
 
 def test_bundled_mnist_is_the_original():
     start = time.perf_counter()
-    dataset = data.load(Data())
+    dataset = load.load(Data())
     assert time.perf_counter() - start < 5
     assert dataset.train.shape == (60_000, 28, 28, 1)
     assert dataset.test.shape == (10_000, 28, 28, 1)
@@ -23,9 +23,9 @@ def test_bundled_mnist_is_the_original():
 
 
 def test_all_four_files_ship_with_their_registered_digests():
-    folder = data.Path(data.__file__).parent / "mnist"
+    folder = load.Path(load.__file__).parent / "mnist"
     registered = {
-        **data.MNIST_SHA256,
+        **load.MNIST_SHA256,
         "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
         "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
     }
@@ -38,29 +38,29 @@ def test_all_four_files_ship_with_their_registered_digests():
 
 def test_pixel_mean_is_the_mean_of_what_the_model_sees():
     images = np.array([[0, 127, 255], [0, 128, 255]], np.uint8).reshape(2, 1, 3, 1)
-    np.testing.assert_allclose(data.pixel_mean(images, Data(binarization="dynamic")).ravel(), [0, 0.5, 1])
-    np.testing.assert_allclose(data.pixel_mean(images, Data(binarization="none")).ravel(), [0, 0.5, 1])
-    np.testing.assert_allclose(data.pixel_mean(images, Data(binarization="threshold")).ravel(), [0, 0.5, 1])
-    np.testing.assert_allclose(data.pixel_mean(images[:1], Data(binarization="threshold")).ravel(), [0, 0, 1])
+    np.testing.assert_allclose(load.pixel_mean(images, Data(binarization="dynamic")).ravel(), [0, 0.5, 1])
+    np.testing.assert_allclose(load.pixel_mean(images, Data(binarization="none")).ravel(), [0, 0.5, 1])
+    np.testing.assert_allclose(load.pixel_mean(images, Data(binarization="threshold")).ravel(), [0, 0.5, 1])
+    np.testing.assert_allclose(load.pixel_mean(images[:1], Data(binarization="threshold")).ravel(), [0, 0, 1])
     plain = Data(binarization="none", horizontal_flips=True)
-    np.testing.assert_allclose(data.pixel_mean(images, plain).ravel(), [0.5, 0.5, 0.5])
+    np.testing.assert_allclose(load.pixel_mean(images, plain).ravel(), [0.5, 0.5, 0.5])
     lifted = Data(binarization="none", dequantization="uniform")
     expected = [0.5 / 256, 128 / 256, 255.5 / 256]
-    np.testing.assert_allclose(data.pixel_mean(images, lifted).ravel(), expected, rtol=1e-6)
+    np.testing.assert_allclose(load.pixel_mean(images, lifted).ravel(), expected, rtol=1e-6)
 
 
 def test_an_unknown_data_set_is_named():
     with pytest.raises(UserError, match=r"mnits is no file or folder here.* did you mean mnist or"):
-        data.load(Data(name="mnits"))
+        load.load(Data(name="mnits"))
 
 
 def test_a_damaged_file_is_named(tmp_path):
     damaged = tmp_path / "images.gz"
     damaged.write_bytes(gzip.compress(b"x"))
     with pytest.raises(UserError, match=r"images\.gz is damaged"):
-        data._checked(damaged, "0" * 64)
+        load._checked(damaged, "0" * 64)
     with pytest.raises(UserError, match=r"nothing\.gz cannot be read"):
-        data._checked(tmp_path / "nothing.gz", "0" * 64)
+        load._checked(tmp_path / "nothing.gz", "0" * 64)
 
 
 def sources(tmp_path):
@@ -98,23 +98,23 @@ def test_an_option_that_makes_no_difference_is_refused_and_any_other_is_taken(tm
             deep = {"sixteen_bit": "scale"} if str(name).endswith("deep.npy") else {}
             config = Data(**{"name": str(name), **deep, option: value})
             if option in uses:
-                data.load(config)
+                load.load(config)
                 continue
             with pytest.raises(UserError, match=rf"^--data\.{option} {value} is of no use with .*{name}"):
-                data.load(config)
+                load.load(config)
 
 
 def test_only_what_imports_nothing_is_loaded_in_the_background():
     for config in (Data(image_size=14), Data(color="rgb"), Data(name="a_data_set")):
-        data.begin_loading(config)
-        assert config not in data._begun
+        load.begin_loading(config)
+        assert config not in load._begun
     with pytest.raises(UserError, match=r"--data\.test_fraction 0\.2 is of no use with mnist"):
-        data.begin_loading(Data(test_fraction=0.2))
+        load.begin_loading(Data(test_fraction=0.2))
     with pytest.raises(UserError, match=r"a\.npy: there is no such file or folder"):
-        data.begin_loading(Data(name="a.npy"))
-    data.begin_loading(Data())
-    assert data.load(Data()).train.shape == (60_000, 28, 28, 1)
-    assert not data._begun
+        load.begin_loading(Data(name="a.npy"))
+    load.begin_loading(Data())
+    assert load.load(Data()).train.shape == (60_000, 28, 28, 1)
+    assert not load._begun
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_only_what_imports_nothing_is_loaded_in_the_background():
 )
 def test_names_that_no_file_has(name, said):
     with pytest.raises(UserError, match=said):
-        data.load(Data(name=name))
+        load.load(Data(name=name))
 
 
 def test_a_name_that_is_no_file_but_waits_for_one_to_write(tmp_path):
     os.mkfifo(tmp_path / "a.npy")
     with pytest.raises(UserError, match=r"a\.npy cannot be read: not a regular file"):
-        data.load(Data(name=str(tmp_path / "a.npy")))
+        load.load(Data(name=str(tmp_path / "a.npy")))

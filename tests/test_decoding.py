@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from jaxvae.config import Data
-from jaxvae.data import load
-from jaxvae.decoding import decode
+from jaxvae.data.dataset import UnreadableError
+from jaxvae.data.load import load
+from jaxvae.data.sources.decoding import decode
 from jaxvae.errors import UserError
-from jaxvae.source import UnreadableError
 from tests.test_files import GRAY, RGB, same_images, write_pictures
 
 RNG = np.random.default_rng(2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxvae.distributions import (
+from jaxvae.models.distributions import (
     Bernoulli,
     Gaussian,
     bounded_log_scale,

@@ -11,14 +11,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.call import call_indices, map_train_steps
 from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
-from jaxvae.diagnosis import diagnose
 from jaxvae.errors import UserError
-from jaxvae.evaluate import Evaluator
-from jaxvae.parallel import devices_for
-from jaxvae.state import state_shapes
-from jaxvae.step import train_keys
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.training.diagnosis import diagnose
+from jaxvae.training.fused_steps import call_indices, map_train_steps
+from jaxvae.training.parallel import devices_for
+from jaxvae.training.state import state_shapes
+from jaxvae.training.step import train_keys
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
 
@@ -26,11 +26,12 @@ RUN = """
 import json, sys
 from pathlib import Path
 import jax, numpy as np
-from jaxvae import load_model, manifest
+from jaxvae import load_model
+from jaxvae.runs import manifest
 from jaxvae.config import Config, Data, Eval, Model, Train
-from jaxvae.data import load
-from jaxvae.fit import fit
-from jaxvae.untrained import untrained_state
+from jaxvae.data.load import load
+from jaxvae.runs.fit import fit
+from jaxvae.runs.untrained import untrained_state
 
 folder = Path(sys.argv[1])
 config = Config(

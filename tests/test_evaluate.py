@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jaxvae.config import Config, Data, Eval
-from jaxvae.evaluate import Evaluator
-from jaxvae.keys import Stream, stream
-from jaxvae.objectives import importance_weighted_bounds
-from jaxvae.preprocessing import preprocess
+from jaxvae.models.objectives import importance_weighted_bounds
+from jaxvae.models.preprocessing import preprocess
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.training.keys import Stream, stream
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (45, 28, 28, 1), dtype=np.uint8)
 
@@ -75,7 +75,7 @@ def test_every_image_counts_exactly_once_however_they_are_batched(make_vae):
     ],
 )
 def test_little_is_scored_beside_the_images(monkeypatch, images, batch_size, devices, streams, scored):
-    monkeypatch.setattr("jaxvae.streaming.CHUNK_BYTES", 60 * 100 * 16)
+    monkeypatch.setattr("jaxvae.data.streaming.CHUNK_BYTES", 60 * 100 * 16)
     config = Config(eval=Eval(batch_size=batch_size))
     pixels = np.zeros((images, 4, 4, 1), np.uint8)
     pieces = Evaluator(config, pixels, jax.devices()[:devices], streams)._pieces

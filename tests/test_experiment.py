@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxvae.cli import main, parse, typed_fields
+from jaxvae.commands.train import main, parse, typed_fields
 from jaxvae.config import Config, Data, Model, Train
+from jaxvae.config.experiment_file import experiment_file, load_experiment
 from jaxvae.errors import UserError
-from jaxvae.experiment import experiment_file, load_experiment
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 IMPORT = "from jaxvae.config import *\n"

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from benchmarks.experiments import MODELS, experiment, matrix_flops, program_flops
-from jaxvae.call import TrainCall
-from jaxvae.state import state_shapes
+from jaxvae.training.fused_steps import TrainCall
+from jaxvae.training.state import state_shapes
 
 
 @pytest.mark.parametrize("name", MODELS)

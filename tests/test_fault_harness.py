@@ -4,7 +4,7 @@ import sys
 import time
 
 from benchmarks.fault_harness import ROOT
-from jaxvae.system import cores
+from jaxvae.system.platforms import cores
 
 
 def test_what_keeps_cores_busy_ends_with_who_started_it(tmp_path):

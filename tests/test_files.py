@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxvae.config import Data
-from jaxvae.data import load
+from jaxvae.data.load import load
 from jaxvae.errors import UserError
 
 RNG = np.random.default_rng(0)

@@ -12,13 +12,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxvae.call import steps_per_call
-from jaxvae.checkpoint import WriteError
 from jaxvae.config import Config, Optimizer, Train
-from jaxvae.data import load
+from jaxvae.data.load import load
 from jaxvae.errors import UserError
-from jaxvae.fit import fit, versions
-from jaxvae.lock import Lock
+from jaxvae.runs.checkpoint import WriteError
+from jaxvae.runs.fit import fit, versions
+from jaxvae.system.lock import Lock
+from jaxvae.training.fused_steps import steps_per_call
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae.cli import main_data
+from jaxvae.commands import data
 from jaxvae.config import Data
-from jaxvae.data import load
+from jaxvae.data.image_grid import write_grid
+from jaxvae.data.load import load
 from jaxvae.errors import UserError
-from jaxvae.fit import fit
-from jaxvae.images import write_grid
+from jaxvae.runs.fit import fit
 from tests.test_files import RGB, same_images, write_pictures
 from tests.test_fit import replace
 
@@ -129,9 +129,12 @@ def test_the_order_is_that_of_names_from_the_folder_on(tmp_path):
 LOCKED = """
 import os, sys
 import numpy.random
-from jaxvae import decoding, files, kept, tfds
+from jaxvae.data.sources import decoding
+from jaxvae.data.sources import files
+from jaxvae.data import decoded_cache
+from jaxvae.data.sources import tfds
 from jaxvae.config import Data
-from jaxvae.data import load
+from jaxvae.data.load import load
 from jaxvae.errors import ReportedError
 decoding.import_formats()
 # What Python itself is read from may be root's alone, so all of it must be there by now.
@@ -293,7 +296,7 @@ def test_a_set_of_such_a_name_is_shown_from_the_command_line(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xfe set")
     write_pictures(Path(folder), RGB)
-    assert main_data(["data", folder]) == 0
+    assert data.main(["data", folder]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{tmp_path}/\\xfe set (folder)\n  files            Read 20 PNG.\n")
     assert "kept in" in said
@@ -305,7 +308,7 @@ def test_a_run_among_its_images_goes_on(tmp_path, small_config, capsys):
     write_pictures(tmp_path, RGB)
     half = replace(small_config, data={"name": str(tmp_path)}, train={"steps": 12})
     fit(half, tmp_path / "run")
-    assert main_data(["data", str(tmp_path), "--picture", str(tmp_path / "data-set.png")]) == 0
+    assert data.main(["data", str(tmp_path), "--picture", str(tmp_path / "data-set.png")]) == 0
     summary = fit(replace(half, train={"steps": 24}), tmp_path / "run")
     assert summary["step"] == 24
     # A run's start says what it reads.

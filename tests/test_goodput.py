@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from jaxvae.goodput import PARTS, Goodput
+from jaxvae.runs.goodput import PARTS, Goodput
 
 REDONE = ("train", "data_wait", "evaluate", "checkpoint_stall")
 

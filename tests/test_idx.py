@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxvae.idx import decode_idx
+from jaxvae.data.sources.idx import decode_idx
 
 
 def test_idx_is_decoded_and_anything_else_refused():

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from jaxvae.images import GAP, is_marked, write_grid
+from jaxvae.data.image_grid import GAP, is_marked, write_grid
 
 
 def test_a_grid_shows_each_image_in_its_place(tmp_path):

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae import kept, packing
 from jaxvae.config import Data
-from jaxvae.data import load
+from jaxvae.data import decoded_cache, packing
+from jaxvae.data.load import load
+from jaxvae.data.memory_map import digest_images
 from jaxvae.errors import RunError, UserError
-from jaxvae.lock import Lock
-from jaxvae.pixels import digest_images
+from jaxvae.system.lock import Lock
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 6, 5, 3), np.uint8)
 
@@ -38,13 +38,13 @@ def photos(tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     """The titles of the sources that were decoded, each time one is."""
-    titles, pack = [], kept.pack
+    titles, pack = [], decoded_cache.pack
 
     def counted(source, *more):
         titles.append(source.title)
         pack(source, *more)
 
-    monkeypatch.setattr(kept, "pack", counted)
+    monkeypatch.setattr(decoded_cache, "pack", counted)
     return titles
 
 
@@ -101,8 +101,8 @@ def test_arrays_that_were_copied_are_read_once_and_not_made_again(photos, decode
     shutil.copytree(folder, folder.with_suffix(".copy"))
     shutil.rmtree(folder)
     os.rename(folder.with_suffix(".copy"), folder)
-    digests, digest = [], kept.digest_images
-    monkeypatch.setattr(kept, "digest_images", lambda *arrays: digests.append(1) or digest(*arrays))
+    digests, digest = [], decoded_cache.digest_images
+    monkeypatch.setattr(decoded_cache, "digest_images", lambda *arrays: digests.append(1) or digest(*arrays))
     assert [load(data).noted_digest for _ in range(2)] == [before.noted_digest] * 2
     assert (len(digests), len(decoded)) == (1, 1)
 
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_read_is_named_and_not_the_folder_to_keep_in(photo
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(kept, "_file_digest", refuse)
+    monkeypatch.setattr(decoded_cache, "_file_digest", refuse)
     with pytest.raises(UserError, match=r"photos/000\.png cannot be read \(Permission denied\)"):
         load(Data(name=str(photos)))
     assert not Path(f"{photos}.jaxvae").exists()
@@ -131,9 +131,10 @@ def test_a_file_that_cannot_be_read_is_named_and_not_the_folder_to_keep_in(photo
 
 DECODE = """
 import sys, time
-from jaxvae import decoding, files
+from jaxvae.data.sources import decoding
+from jaxvae.data.sources import files
 from jaxvae.config import Data
-from jaxvae.data import load
+from jaxvae.data.load import load
 decode = decoding.decode
 def slowly(*arguments):
     time.sleep(float(sys.argv[2]))
@@ -189,7 +190,7 @@ def test_where_there_are_no_locks_nobody_is_disturbed(photos, monkeypatch):
             super().__init__(path)
             self.excludes = False
 
-    monkeypatch.setattr(kept, "Lock", NoLock)
+    monkeypatch.setattr(decoded_cache, "Lock", NoLock)
     load(Data(name=str(photos)))
     assert (folder / "of-another.partial").is_dir()
 
@@ -386,8 +387,8 @@ def test_arrays_are_found_where_nothing_more_can_be_written(photos, decoded, mon
     def denied(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(kept, "write_json", denied)
-    monkeypatch.setattr(kept, "Lock", denied)
+    monkeypatch.setattr(decoded_cache, "write_json", denied)
+    monkeypatch.setattr(decoded_cache, "Lock", denied)
     load(Data(name=str(photos)))
     assert len(decoded) == 1
 
@@ -402,7 +403,7 @@ def test_nothing_is_imported_on_the_threads_that_decode(tmp_path):
     program = """
 import builtins, sys, threading
 from jaxvae.config import Data
-from jaxvae.data import load
+from jaxvae.data.load import load
 real, imported = builtins.__import__, []
 def watch(name, *more):
     before = set(sys.modules)

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.keys import Stream, fold_in_each, stream
+from jaxvae.training.keys import Stream, fold_in_each, stream
 
 
 def bits(key):

@@ -1,7 +1,7 @@
 import pytest
 
-from jaxvae import launch
 from jaxvae.errors import UserError
+from jaxvae.training import launch
 
 
 @pytest.mark.parametrize(

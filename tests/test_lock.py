@@ -5,12 +5,12 @@ import sys
 import pytest
 
 from jaxvae.errors import UserError
-from jaxvae.lock import InUseError, Lock, is_lock
+from jaxvae.system.lock import InUseError, Lock, is_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from jaxvae.lock import Lock
+from jaxvae.system.lock import Lock
 
 Lock(Path(sys.argv[1]))
 print("held", flush=True)

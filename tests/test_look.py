@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae.cli import main_data
-from jaxvae.signals import InterruptedRun, interruptible
+from jaxvae.commands.data import main as main_data
+from jaxvae.runs.signals import InterruptedRun, interruptible
 
 
 def shown(capsys, *arguments):
@@ -66,8 +66,8 @@ def test_images_of_another_range_are_not_described_without_a_warning(tmp_path, m
 
 
 def test_what_is_suggested_is_what_the_command_line_takes(tmp_path, monkeypatch, capsys):
-    from jaxvae.cli import parse
-    from jaxvae.validation import validate
+    from jaxvae.commands.train import parse
+    from jaxvae.config.validation import validate
 
     monkeypatch.chdir(tmp_path)
     for high in (255, 200):
@@ -235,8 +235,8 @@ def test_a_long_path_still_gives_its_picture_a_name(tmp_path, monkeypatch, capsy
 )
 def test_a_mistake_that_needs_no_jax_is_answered_without_it(tmp_path, arguments, says):
     program = (
-        "import sys; from jaxvae.cli import main_data; "
-        "print(main_data(['data', *sys.argv[1:]]), 'jax' in sys.modules)"
+        "import sys; from jaxvae.commands.data import main; "
+        "print(main(['data', *sys.argv[1:]]), 'jax' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],

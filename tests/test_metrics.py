@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from jaxvae.errors import RunError
-from jaxvae.metrics import MetricsFile, write_json
+from jaxvae.runs.metrics import MetricsFile
+from jaxvae.system.atomic_files import write_json
 
 
 def line(step, split="train", **more):
@@ -87,7 +88,7 @@ def test_a_line_costs_the_same_after_many_as_at_first(tmp_path):
 FULL = """
 import resource, sys
 from pathlib import Path
-from jaxvae.metrics import MetricsFile
+from jaxvae.runs.metrics import MetricsFile
 
 metrics = MetricsFile(Path(sys.argv[1]), 0)
 metrics.open()

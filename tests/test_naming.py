@@ -2,8 +2,8 @@
 
 import pytest
 
+from jaxvae.data.sources.splits import choose, rank
 from jaxvae.errors import UserError
-from jaxvae.naming import choose, rank
 
 TRAIN = """train Training TRAIN x_train X_train train_x xtrain train_images train-images images_train
 train2017 trainset train_set"""

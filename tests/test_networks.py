@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jaxvae.config import Config, Model
-from jaxvae.networks import MLP, ConvDecoder, ConvEncoder, Convolution, MLPDecoder, MLPEncoder
-from jaxvae.state import state_shapes
-from jaxvae.step import compute_copy
+from jaxvae.models.networks import MLP, ConvDecoder, ConvEncoder, Convolution, MLPDecoder, MLPEncoder
+from jaxvae.training.state import state_shapes
+from jaxvae.training.step import compute_copy
 
 
 def numpy_mlp(mlp, x, activation):

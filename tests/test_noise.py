@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxvae import noise
+from jaxvae.models import noise
 
 
 def data(key):

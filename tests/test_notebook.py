@@ -25,9 +25,9 @@ from PIL import Image
 
 from benchmarks import tables
 from benchmarks.experiments import MODELS
-from jaxvae.cli import parse
+from jaxvae.commands.train import parse
 from jaxvae.config import Config
-from jaxvae.experiment import load_experiment
+from jaxvae.config.experiment_file import load_experiment
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "colab_tpu.ipynb"

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.noise import normal
-from jaxvae.objectives import elbo_terms, importance_weighted_bounds
+from jaxvae.models.noise import normal
+from jaxvae.models.objectives import elbo_terms, importance_weighted_bounds
 
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}
 

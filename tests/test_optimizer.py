@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxvae.config import Optimizer
-from jaxvae.optimizer import build_optimizer, learning_rate_schedule, update_average
+from jaxvae.training.optimizer import build_optimizer, learning_rate_schedule, update_average
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1000, 100), (50, 200), (10, 0)])

@@ -1,6 +1,6 @@
 import numpy as np
 
-from jaxvae.order import indices, permutation
+from jaxvae.training.order import indices, permutation
 
 
 def test_every_epoch_visits_every_example_once():

@@ -4,7 +4,7 @@ import pytest
 
 from jaxvae.config import Train
 from jaxvae.errors import UserError
-from jaxvae.parallel import choose_devices, devices_for, map_over_devices, replicate, split_batch
+from jaxvae.training.parallel import choose_devices, devices_for, map_over_devices, replicate, split_batch
 
 
 def test_too_many_devices_are_refused_with_how_many_there_are():

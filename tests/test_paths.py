@@ -3,10 +3,9 @@ from pathlib import Path
 import pytest
 
 import jaxvae
-from jaxvae.cache import users_folder
 from jaxvae.errors import UserError
-from jaxvae.paths import meant_path
-from jaxvae.workdir import Workdir
+from jaxvae.runs.folder import Workdir
+from jaxvae.system.paths import meant_path, users_folder
 
 
 def test_a_tilde_is_the_home(tmp_path, monkeypatch):

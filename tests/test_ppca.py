@@ -10,11 +10,11 @@ import pytest
 
 import jaxvae
 from jaxvae.config import Data
-from jaxvae.data import load
-from jaxvae.evaluate import Evaluator
-from jaxvae.fit import fit
-from jaxvae.parallel import choose_devices
-from jaxvae.vae import GaussianLikelihood
+from jaxvae.data.load import load
+from jaxvae.models.vae import GaussianLikelihood
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.runs.fit import fit
+from jaxvae.training.parallel import choose_devices
 
 LATENT = 10
 

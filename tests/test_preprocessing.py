@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.config import Data
-from jaxvae.preprocessing import flip_half, preprocess
+from jaxvae.models.preprocessing import flip_half, preprocess
 
 DYNAMIC = Data(binarization="dynamic")
 LEVELS = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)

@@ -11,13 +11,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.cli import main
+from jaxvae.commands.train import main
 from jaxvae.config import Model, Optimizer
 from jaxvae.errors import UserError
-from jaxvae.fit import fit
-from jaxvae.profile import newest_trace, profile
-from jaxvae.program import describe, part_of_step, read_program
-from jaxvae.timeline import _innermost, _share_out, _Span
+from jaxvae.profiling.hlo import describe, part_of_step, read_program
+from jaxvae.profiling.profile import newest_trace, profile
+from jaxvae.profiling.trace import _innermost, _share_out, _Span
+from jaxvae.runs.fit import fit
 
 ROW = re.compile(r" *([\d.]+)% +([\d.]+) +([\d.]+)  (\S+) +(.*?)  +(.*)")
 
@@ -62,7 +62,7 @@ def check_table(text):
 
 
 def test_a_run_is_profiled_from_where_it_is_and_does_not_notice(tmp_path, config, monkeypatch):
-    monkeypatch.setattr("jaxvae.profile.STEPS", 40)
+    monkeypatch.setattr("jaxvae.profiling.profile.STEPS", 40)
     # A folder with nothing but an earlier profile is not a run, and in nobody's way.
     (tmp_path / "run" / "profile").mkdir(parents=True)
     fit(config, tmp_path / "run")

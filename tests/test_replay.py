@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import Data, Optimizer, to_dict
+from jaxvae.config import Data, Optimizer
+from jaxvae.config.fields import to_dict
 from jaxvae.errors import UserError
-from jaxvae.fit import fit
-from jaxvae.metrics import write_json
-from jaxvae.preprocessing import preprocess
-from jaxvae.profile import profile
-from jaxvae.replay import NonFiniteError, replay
-from jaxvae.workdir import Workdir
+from jaxvae.models.preprocessing import preprocess
+from jaxvae.profiling.profile import profile
+from jaxvae.runs.fit import fit
+from jaxvae.runs.folder import Workdir
+from jaxvae.runs.replay import NonFiniteError, replay
+from jaxvae.system.atomic_files import write_json
 
 
 def test_a_replayed_step_says_what_the_failed_run_said(tmp_path, small_config, monkeypatch):
@@ -22,7 +23,7 @@ def test_a_replayed_step_says_what_the_failed_run_said(tmp_path, small_config, m
         x = good(pixels, key, mode)
         return jnp.where(pixels.astype(jnp.int32).sum() < 10_200, jnp.full_like(x, jnp.inf), x)
 
-    monkeypatch.setattr("jaxvae.step.preprocess", bad)
+    monkeypatch.setattr("jaxvae.training.step.preprocess", bad)
     jax.clear_caches()  # of what other tests traced with the good ones
     with pytest.raises(NonFiniteError) as raised:
         fit(small_config, tmp_path / "run")

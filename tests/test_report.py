@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from jaxvae.goodput import PARTS
-from jaxvae.report import Watcher, pixels
+from jaxvae.runs.goodput import PARTS
+from jaxvae.runs.progress import Watcher, pixels
 
 TEST = {
     "elbo": -101.125,

@@ -17,13 +17,13 @@ from benchmarks import rivals, tables
 from benchmarks.rival import quiet
 from benchmarks.rival.ours import make_setting
 from benchmarks.rival.setting import RIVALS, Order, Unavailable
-from jaxvae.call import TrainCall
 from jaxvae.config import Config, Model, Optimizer, Train
-from jaxvae.noise import normal
-from jaxvae.order import indices
-from jaxvae.parallel import compile_for, replicate
-from jaxvae.state import initial_state
-from jaxvae.step import as_rows, example_inputs, train_keys
+from jaxvae.models.noise import normal
+from jaxvae.training.fused_steps import TrainCall
+from jaxvae.training.order import indices
+from jaxvae.training.parallel import compile_for, replicate
+from jaxvae.training.state import initial_state
+from jaxvae.training.step import as_rows, example_inputs, train_keys
 
 BATCH, GIVEN, OWN, SEEDS = 16, 8, 48, 16
 """Every rival takes ``GIVEN`` steps on our batches and noise, ``OWN`` on its own, and ``GIVEN`` on ours; so

@@ -8,13 +8,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.cli import main_data
+from jaxvae.commands.data import main as main_data
 from jaxvae.config import Config, Data, Eval, Model, Optimizer, Train
+from jaxvae.data.memory import describe_bytes, needs, refuse_image_size
+from jaxvae.data.placement import refuse_what_cannot_fit, state_bytes
 from jaxvae.errors import UserError
-from jaxvae.fit import fit
-from jaxvae.placement import refuse_what_cannot_fit, state_bytes
-from jaxvae.room import describe_bytes, needs, refuse_image_size
-from jaxvae.state import state_shapes
+from jaxvae.runs.fit import fit
+from jaxvae.training.state import state_shapes
 
 ONE = jax.devices()[:1]
 TRAIN = Train(devices=1)
@@ -114,10 +114,10 @@ import sys
 from jaxvae import load_model
 from jaxvae.config import Config, Data
 from jaxvae.errors import UserError
-from jaxvae.fit import fit
-from jaxvae.look import look
-from jaxvae.profile import profile
-from jaxvae.replay import replay
+from jaxvae.runs.fit import fit
+from jaxvae.data.summary import summarize
+from jaxvae.profiling.profile import profile
+from jaxvae.runs.replay import replay
 from pathlib import Path
 
 Path("run").mkdir()
@@ -127,7 +127,7 @@ calls = (
     lambda: profile(Config(), "run"),
     lambda: replay(Config(), "run", 3),
     lambda: load_model("run"),
-    lambda: look(Data(), Path("a.png")),
+    lambda: summarize(Data(), Path("a.png")),
 )
 for call in calls:
     try:

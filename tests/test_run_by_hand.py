@@ -15,12 +15,12 @@ from PIL import Image
 
 import jaxvae
 from jaxvae.config import Config, Data, Eval, Model, Optimizer, Train
-from jaxvae.evaluate import Evaluator
-from jaxvae.fit import fit
-from jaxvae.parallel import replicate
-from jaxvae.replay import replay
-from jaxvae.state import state_shapes
-from jaxvae.untrained import untrained_state
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.runs.fit import fit
+from jaxvae.runs.replay import replay
+from jaxvae.runs.untrained import untrained_state
+from jaxvae.training.parallel import replicate
+from jaxvae.training.state import state_shapes
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (32, 5, 4, 1), dtype=np.uint8)
 TRAIN, TEST = IMAGES[:21], IMAGES[21:]

@@ -3,10 +3,19 @@ import os
 import numpy as np
 import pytest
 
-from jaxvae import order
+from jaxvae.data.dataset import (
+    Dataset,
+    Picture,
+    Pictures,
+    identity,
+    one_line,
+    refuse_no_images,
+    split,
+    subset,
+)
 from jaxvae.errors import UserError
-from jaxvae.fit import fit
-from jaxvae.source import Dataset, Picture, Pictures, identity, one_line, refuse_no_images, split, subset
+from jaxvae.runs.fit import fit
+from jaxvae.training import order
 
 
 @pytest.mark.parametrize(

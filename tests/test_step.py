@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 
 from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
-from jaxvae.parallel import AXIS, map_over_devices, replicate, split_batch
-from jaxvae.state import initial_state
-from jaxvae.step import as_rows, batch_loss, compute_copy, example_inputs, make_train_steps, train_keys
+from jaxvae.training.parallel import AXIS, map_over_devices, replicate, split_batch
+from jaxvae.training.state import initial_state
+from jaxvae.training.step import (
+    as_rows,
+    batch_loss,
+    compute_copy,
+    example_inputs,
+    make_train_steps,
+    train_keys,
+)
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype=np.uint8)
 MEAN = (IMAGES.mean(0) / 255).astype(np.float32)
@@ -198,7 +205,7 @@ def bad_step(monkeypatch):
         x, noise = good(data, keys, step, positions, indices, pixels, shape)
         return jnp.where(step == 5, jnp.nan, x), noise
 
-    monkeypatch.setattr("jaxvae.step.example_inputs", inputs)
+    monkeypatch.setattr("jaxvae.training.step.example_inputs", inputs)
     compiled_steps.cache_clear()
     yield
     compiled_steps.cache_clear()

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.call import TrainCall, call_indices
 from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
-from jaxvae.noise import normal
-from jaxvae.parallel import devices_for, replicate
-from jaxvae.preprocessing import preprocess
-from jaxvae.state import initial_state
-from jaxvae.step import as_rows, example_inputs, train_keys
-from jaxvae.streaming import TrainFeed
+from jaxvae.data.streaming import TrainFeed
+from jaxvae.models.noise import normal
+from jaxvae.models.preprocessing import preprocess
+from jaxvae.training.fused_steps import TrainCall, call_indices
+from jaxvae.training.parallel import devices_for, replicate
+from jaxvae.training.state import initial_state
+from jaxvae.training.step import as_rows, example_inputs, train_keys
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (21, 5, 4, 1), dtype=np.uint8)
 MEAN = (IMAGES.mean(0) / 255).astype(np.float32)

@@ -10,16 +10,17 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae import streaming
-from jaxvae.call import call_indices
-from jaxvae.config import Config, Placement, Train
-from jaxvae.data import Dataset, load
+from jaxvae.config import Config, Train
+from jaxvae.config.fields import Placement
+from jaxvae.data import streaming
+from jaxvae.data.load import Dataset, load
+from jaxvae.data.placement import Places, choose_places
+from jaxvae.data.streaming import ImageStream, TrainFeed
 from jaxvae.errors import RunError, UserError
-from jaxvae.evaluate import Evaluator
-from jaxvae.fit import fit
-from jaxvae.placement import Places, choose_places
-from jaxvae.replay import replay
-from jaxvae.streaming import ImageStream, TrainFeed
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.runs.fit import fit
+from jaxvae.runs.replay import replay
+from jaxvae.training.fused_steps import call_indices
 from tests.test_fit import lines, parameters, replace
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 5, 4, 3), np.uint8)
@@ -235,7 +236,7 @@ def test_places_by_size(monkeypatch):
         return choose_places(placement, dataset, jax.devices()[:2])[:2]
 
     # Two devices that share what the machine has.
-    monkeypatch.setattr("jaxvae.placement.host_memory", lambda: 4000)
+    monkeypatch.setattr("jaxvae.data.placement.host_memory", lambda: 4000)
     assert places(600, 400) == (False, False)
     assert places(600, 401) == (False, True)
     assert places(1001, 1000) == (True, False)
@@ -258,7 +259,7 @@ def test_places_in_words(train, test, said):
 
 
 def test_a_set_that_does_not_fit_is_streamed_and_the_run_says_so(tmp_path, small_config, monkeypatch, capsys):
-    monkeypatch.setattr("jaxvae.placement.host_memory", lambda: 750_000)
+    monkeypatch.setattr("jaxvae.data.placement.host_memory", lambda: 750_000)
     fit(replace(small_config, eval={"batch_size": 100}), tmp_path / "run")
     assert "28x28x1, 2.0 MB, streamed (0.0 GB would fit)." in capsys.readouterr().out
     assert "data_wait" in lines(tmp_path / "run")[0]
@@ -269,9 +270,9 @@ def test_who_needs_neither_grain_nor_tfds_does_not_import_them(tmp_path):
     from pathlib import Path
 
     program = (
-        "import sys; from pathlib import Path; from jaxvae.cli import main; code = main(Path(sys.argv[1]), "
-        "sys.argv[2].split()); print(code, {'grain', 'tensorflow_datasets', 'array_record'} & "
-        "set(sys.modules))"
+        "import sys; from pathlib import Path; from jaxvae.commands.train import main; "
+        "code = main(Path(sys.argv[1]), sys.argv[2].split()); "
+        "print(code, {'grain', 'tensorflow_datasets', 'array_record'} & set(sys.modules))"
     )
     flags = (
         "--config mnist --train.steps 2 --model.hidden 4 --train.devices 1 --eval.importance_samples 1 "

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae import pixels, placement, system
-from jaxvae.checkpoint import Checkpoints, WriteError
-from jaxvae.data import Dataset
+from jaxvae.data import memory_map, placement
+from jaxvae.data.load import Dataset
 from jaxvae.errors import UserError
+from jaxvae.runs.checkpoint import Checkpoints, WriteError
+from jaxvae.system import platforms
 from tests.test_checkpoint import make_state
 
 ROOT = Path(__file__).parents[1]
@@ -20,19 +21,19 @@ ROOT = Path(__file__).parents[1]
 
 def test_room_is_made_or_refused(tmp_path):
     with (tmp_path / "a").open("wb") as file:
-        system.reserve(file.fileno(), 10_000)
+        platforms.reserve(file.fileno(), 10_000)
         assert (tmp_path / "a").stat().st_size == 10_000
         with pytest.raises(OSError, match=r"No space left|too large") as raised:
-            system.reserve(file.fileno(), 2**60)
+            platforms.reserve(file.fileno(), 2**60)
     assert raised.value.errno in (errno.ENOSPC, errno.EFBIG)
 
 
 def test_without_posix_fallocate_the_file_system_is_asked(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "posix_fallocate")
     with (tmp_path / "a").open("wb") as file:
-        system.reserve(file.fileno(), 10_000)
+        platforms.reserve(file.fileno(), 10_000)
         with pytest.raises(OSError, match="No space left") as raised:
-            system.reserve(file.fileno(), 2**62)
+            platforms.reserve(file.fileno(), 2**62)
     assert raised.value.errno == errno.ENOSPC
 
 
@@ -58,17 +59,17 @@ def test_without_preadv_the_same_bytes_are_read(tmp_path, monkeypatch):
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     monkeypatch.delattr(os, "preadv")
     np.testing.assert_array_equal(
-        pixels.gather(mapped, np.array([[3, 49], [0, 7]])), images[[[3, 49], [0, 7]]]
+        memory_map.gather(mapped, np.array([[3, 49], [0, 7]])), images[[[3, 49], [0, 7]]]
     )
     with (tmp_path / "a.npy").open("r+b") as file:
         file.truncate(300)
     with pytest.raises(Exception, match=r"a\.npy is shorter than it was"):
-        pixels.gather(mapped, np.array([0, 49]))
+        memory_map.gather(mapped, np.array([0, 49]))
 
 
 @pytest.mark.parametrize("error", [ValueError, OSError, AttributeError])
 def test_where_the_size_of_memory_is_not_told_there_is_a_little(monkeypatch, error):
-    assert system.host_memory() > 0
+    assert platforms.host_memory() > 0
 
     def lacks(name):
         raise error(name)
@@ -78,9 +79,9 @@ def test_where_the_size_of_memory_is_not_told_there_is_a_little(monkeypatch, err
     if error is AttributeError:
         monkeypatch.delattr(os, "sysconf")
         monkeypatch.setattr(Path, "read_text", lambda self: "max\n")
-    assert system.host_memory() == system.LEAST_MEMORY
+    assert platforms.host_memory() == platforms.LEAST_MEMORY
     monkeypatch.setattr(Path, "read_text", lambda self: "12345\n")
-    assert system.host_memory() == 12345
+    assert platforms.host_memory() == 12345
     images = np.zeros((2, 1, 1, 1), np.uint8)
     assert not placement.choose_places("auto", Dataset(images, images), pytest.importorskip("jax").devices())[
         0
@@ -93,25 +94,25 @@ def test_a_disk_is_told_to_write_through_its_own_memory_where_fsync_does_not(tmp
     (tmp_path / "a").write_text("x")
     calls = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append("fsync"))
-    system.flush(tmp_path / "a")
+    platforms.flush(tmp_path / "a")
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
     monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command: calls.append(command))
-    system.flush(tmp_path / "a")
+    platforms.flush(tmp_path / "a")
     assert calls == ["fsync", 51]
 
     def cannot(descriptor, command):
         raise OSError(errno.ENOTSUP, "not here")
 
     monkeypatch.setattr(fcntl, "fcntl", cannot)
-    system.flush(tmp_path / "a")
+    platforms.flush(tmp_path / "a")
     assert calls == ["fsync", 51, "fsync"]
 
 
 def test_cores_are_counted_where_none_can_be_asked_for(monkeypatch):
-    assert system.cores() == len(os.sched_getaffinity(0))
+    assert platforms.cores() == len(os.sched_getaffinity(0))
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert system.cores() == os.cpu_count()
+    assert platforms.cores() == os.cpu_count()
 
 
 # As on Windows: there is no such module.
@@ -120,7 +121,8 @@ import sys
 from pathlib import Path
 
 sys.modules["fcntl"] = None
-from jaxvae.cli import main, main_data
+from jaxvae.commands.data import main as main_data
+from jaxvae.commands.train import main
 
 if sys.argv[1] == "import":
     import jaxvae
@@ -144,4 +146,4 @@ def test_on_windows_it_says_where_it_runs(arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "fcntl", None)
         with pytest.raises(UserError, match="inside WSL"):
-            system.check()
+            platforms.check()

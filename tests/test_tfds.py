@@ -13,10 +13,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxvae.config import Data
-from jaxvae.data import load
+from jaxvae.data.load import load
+from jaxvae.data.sources.tfds import Name, parse_name
+from jaxvae.data.sources.tfrecord import find_records
 from jaxvae.errors import UserError
-from jaxvae.tfds import Name, parse_name
-from jaxvae.tfrecord import find_records
 from tests.prepared import prepare
 
 RNG = np.random.default_rng(0)
@@ -247,7 +247,7 @@ def test_a_data_set_that_is_not_prepared_says_what_is_missing_and_the_command(tm
 def test_a_preparation_that_fails_says_why(tmp_path, monkeypatch, capfd, error, said):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     fails = f"import sys; sys.stderr.write({error!r}); sys.exit(1)"
-    monkeypatch.setattr("jaxvae.tfds._program", lambda name, root: fails)
+    monkeypatch.setattr("jaxvae.data.sources.tfds._program", lambda name, root: fails)
     with pytest.raises(UserError, match=re.escape(said)) as raised:
         load(Data(name="cifar10", dir=str(tmp_path)))
     assert f'python -c "{fails}"' in str(raised.value)
@@ -288,9 +288,9 @@ for url, info in tfds.builder("mnist", data_dir=root).url_infos.items():
 @pytest.mark.slow
 def test_tensorflow_prepares_mnist_from_downloads_that_are_there(tmp_path):
     pytest.importorskip("tensorflow", reason="needs the extra tf")
-    import jaxvae.data
+    import jaxvae.data.load
 
-    mnist = Path(jaxvae.data.__file__).parent / "mnist"
+    mnist = Path(jaxvae.data.load.__file__).parent / "mnist"
     subprocess.run([sys.executable, "-c", SEED, str(tmp_path / "sets"), str(mnist)], check=True)
     root = Path(__file__).parents[1]
     flags = f"--data.name mnist:3.0.1 --data.dir {tmp_path / 'sets'} --train.steps 300 --train.devices 1"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jaxvae.config import Data
-from jaxvae.data import _begun, begin_loading, load
+from jaxvae.data.load import _begun, begin_loading, load
 
 ROOT = Path(__file__).parents[1]
 WATCHED = """
@@ -35,7 +35,7 @@ class Watched(types.ModuleType):
 
 sys.meta_path.insert(0, Watch())
 builtins.__class__ = Watched
-from jaxvae.cli import main
+from jaxvae.commands.train import main
 
 code = main(Path("configs"), sys.argv[1:])
 loads = [load for load in loads if load[1] in sys.modules]  # others only asked whether it is there

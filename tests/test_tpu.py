@@ -14,11 +14,11 @@ import pytest
 from benchmarks import costs, tpu, tpu_compiler
 from benchmarks.chips import CHIPS, Product, bounds, on_whole_lanes, products, tile_fill
 from benchmarks.experiments import MODELS, experiment, matrix_flops, weights
-from jaxvae.call import TrainCall
 from jaxvae.config import Config, Data, Model, Train
-from jaxvae.parallel import replicate
-from jaxvae.program import arrays, read_program
-from jaxvae.state import initial_state
+from jaxvae.profiling.hlo import arrays, read_program
+from jaxvae.training.fused_steps import TrainCall
+from jaxvae.training.parallel import replicate
+from jaxvae.training.state import initial_state
 
 ROOT = Path(__file__).parents[1]
 IMAGE = (28, 28, 1)
@@ -236,10 +236,10 @@ from benchmarks import costs, tpu_compiler
 tpu_compiler.prepare()
 import jax, jax.numpy as jnp
 from benchmarks.experiments import experiment
-from jaxvae.data import load
-from jaxvae.evaluate import Evaluator
-from jaxvae.program import read_program
-from jaxvae.state import initial_state
+from jaxvae.data.load import load
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.profiling.hlo import read_program
+from jaxvae.training.state import initial_state
 
 config = experiment("conv", 128)
 test, shape = load(config.data).test, jax.ShapeDtypeStruct
@@ -275,7 +275,7 @@ import json
 from benchmarks import costs, tpu_compiler
 tpu_compiler.prepare()
 from benchmarks.experiments import experiment
-from jaxvae.program import read_program
+from jaxvae.profiling.hlo import read_program
 
 devices = tpu_compiler.topology_devices("v5e:2x2")
 for streamed in (False, True):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import jaxvae
-from jaxvae.compiler import Compiler
-from jaxvae.data import Data, load
+from jaxvae.data.load import Data, load
 from jaxvae.errors import UserError
-from jaxvae.evaluate import Evaluator
-from jaxvae.fit import fit
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.runs.fit import fit
+from jaxvae.training.compilation import Compiler
 
 
 def test_a_loaded_model_scores_what_its_run_reported(tmp_path, small_config):

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae import data
 from jaxvae.config import Config, Data, Model
-from jaxvae.distributions import Bernoulli, Gaussian
-from jaxvae.evaluate import Evaluator
-from jaxvae.vae import build_vae
+from jaxvae.data import load
+from jaxvae.models.distributions import Bernoulli, Gaussian
+from jaxvae.models.vae import build_vae
+from jaxvae.runs.evaluation import Evaluator
 
 
 def test_all_leaves_are_float32_arrays(make_vae):
@@ -45,8 +45,8 @@ def test_without_hidden_layers_encoder_and_decoder_are_affine(make_vae):
 
 
 def test_an_untrained_model_scores_like_independent_pixels_at_the_training_mean():
-    dataset = data.load(Data())
-    mean = data.pixel_mean(dataset.train, Data())
+    dataset = load.load(Data())
+    mean = load.pixel_mean(dataset.train, Data())
     model = build_vae(Model(), jnp.asarray(mean), key=jax.random.key(0))
     p, test = np.clip(mean, 1e-3, 1 - 1e-3), dataset.test / 255
     independent = -(test * np.log(p) + (1 - test) * np.log1p(-p)).sum((1, 2, 3))

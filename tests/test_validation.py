@@ -9,25 +9,14 @@ import sys
 import numpy as np
 import pytest
 
-from jaxvae.config import (
-    USES,
-    Config,
-    Data,
-    Eval,
-    Model,
-    Objective,
-    Optimizer,
-    Train,
-    flat,
-    to_dict,
-    with_field,
-)
+from jaxvae.config import Config, Data, Eval, Model, Objective, Optimizer, Train
+from jaxvae.config.fields import USES, flat, to_dict, with_field
+from jaxvae.config.validation import Origin, validate
 from jaxvae.errors import UserError
-from jaxvae.fit import fit
-from jaxvae.profile import profile
-from jaxvae.replay import replay
-from jaxvae.validation import Origin, validate
-from jaxvae.workdir import Workdir
+from jaxvae.profiling.profile import profile
+from jaxvae.runs.fit import fit
+from jaxvae.runs.folder import Workdir
+from jaxvae.runs.replay import replay
 
 GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood="gaussian"))
 
@@ -246,5 +235,8 @@ def test_a_run_of_an_earlier_version_that_set_what_does_nothing_goes_on(tmp_path
 
 
 def test_checking_imports_neither_jax_nor_numpy():
-    code = "import sys, jaxvae.experiment, jaxvae.room; sys.exit(bool({'jax', 'numpy'} & sys.modules.keys()))"
+    code = (
+        "import sys, jaxvae.config.experiment_file, jaxvae.data.memory; "
+        "sys.exit(bool({'jax', 'numpy'} & sys.modules.keys()))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

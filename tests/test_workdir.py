@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from jaxvae.config import Config, to_dict
-from jaxvae.data import Dataset, load
+from jaxvae.config import Config
+from jaxvae.config.fields import to_dict
+from jaxvae.data.load import Dataset, load
 from jaxvae.errors import RunError, UserError
-from jaxvae.fit import fit
-from jaxvae.profile import profile
-from jaxvae.workdir import Workdir
+from jaxvae.profiling.profile import profile
+from jaxvae.runs.fit import fit
+from jaxvae.runs.folder import Workdir
 
 
 def everything(folder):

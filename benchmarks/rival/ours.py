@@ -9,12 +9,12 @@ from jaxtyping import UInt8
 
 from benchmarks.rival.setting import BETA1, BETA2, EPSILON, LEARNING_RATE, Setting, Weights
 from benchmarks.tables import device_name
-from jaxvae.call import TrainCall
 from jaxvae.config import Config, Optimizer, Train
-from jaxvae.data import pixel_mean
-from jaxvae.parallel import choose_devices, replicate
-from jaxvae.state import TrainState, initial_state
-from jaxvae.vae import VAE
+from jaxvae.data.load import pixel_mean
+from jaxvae.models.vae import VAE
+from jaxvae.training.fused_steps import TrainCall
+from jaxvae.training.parallel import choose_devices, replicate
+from jaxvae.training.state import TrainState, initial_state
 
 
 def make_setting(

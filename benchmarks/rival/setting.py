@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
-from jaxvae.config import Model, Precision
+from jaxvae.config import Model
+from jaxvae.config.fields import Precision
 
 LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 """Adam's, the same for all, and those that ``jaxvae.config.Optimizer`` begins with."""

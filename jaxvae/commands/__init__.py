@@ -1,0 +1,4 @@
+"""What does a person type? Each command parses, asks a folder below, and prints.
+
+- ``train``: ``python train.py``. ``data``: ``python -m jaxvae data``.
+"""

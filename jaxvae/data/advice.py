@@ -1,0 +1,136 @@
+"""Which settings suit the images? What does not is said before time goes into it."""
+
+import math
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from jaxvae.config import Config
+from jaxvae.data.memory_map import blocks, gather
+
+NEARLY = 16
+"""Levels within this distance of 0 or 255 count as black or white."""
+MOSTLY = 0.75
+"""From this share of black and white pixels on, binarised images look like the originals."""
+SAMPLED = 2**18
+"""Pixels that a run looks at before it starts."""
+UNTRAINED = 0.05
+"""The share of the initial weights in their moving average from which on it is said."""
+NEARLY_SO = "of the pixels are nearly black or white"
+DARK = 64
+"""Images of which no pixel reaches this level may be of another range."""
+GAUSSIAN = (
+    "--model.likelihood gaussian --model.learn_sigma True --data.binarization none "
+    "--data.dequantization uniform"
+)
+
+
+def histogram(images: UInt8[np.ndarray, "example height width channel"]) -> Int[np.ndarray, "256"]:
+    """How many pixels have each level."""
+    levels = np.zeros(256, np.int64)
+    for block in blocks(images):
+        # Counting takes eight times the memory of what it counts.
+        for part in np.array_split(block.reshape(-1), -(-block.size // 2**22)):
+            levels += np.bincount(part, minlength=256)
+    return levels
+
+
+def sample(
+    images: UInt8[np.ndarray, "example height width channel"],
+) -> UInt8[np.ndarray, "some row column channel"]:
+    """Evenly spaced ones of the images, at least one, and of large ones evenly spaced pixels: about
+    ``SAMPLED`` together."""
+    size = math.prod(images.shape[1:])
+    count = min(len(images), max(1, SAMPLED // size))
+    every = math.ceil(math.sqrt(size / SAMPLED))
+    return gather(images, np.linspace(0, len(images) - 1, count).astype(np.int64))[:, ::every, ::every]
+
+
+def extreme_share(levels: Int[np.ndarray, "256"]) -> float:
+    """The share of the pixels that are nearly black or white."""
+    return (levels[:NEARLY].sum() + levels[-NEARLY:].sum()) / levels.sum()
+
+
+def suits(levels: Int[np.ndarray, "256"], channel: int) -> str:
+    """Which likelihood, and why: Bernoulli for images that are nearly black and white."""
+    extreme = extreme_share(levels)
+    if levels[1:-1].sum() == 0:
+        return "--model.likelihood bernoulli --data.binarization threshold (every pixel is 0 or 255)"
+    if channel == 1 and extreme > MOSTLY and levels[-NEARLY:].sum() > 0:
+        return f"--model.likelihood bernoulli --data.binarization dynamic ({extreme:.0%} {NEARLY_SO})"
+    return f"{GAUSSIAN} ({extreme:.0%} {NEARLY_SO})"
+
+
+def darkness(levels: Int[np.ndarray, "256"]) -> str | None:
+    """What to do if the images are so dark that they may be of another range, such as 0 to 16; else None."""
+    highest = np.flatnonzero(levels)[-1]
+    if not 0 < highest < DARK:
+        return None
+    factor = f"by 255 / {highest}" if highest > 1 else "by 255"
+    return (
+        f"no pixel is above {highest}, where white is 255: if {highest} is meant to be white, multiply the "
+        f"images {factor}"
+    )
+
+
+def warnings(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> list[str]:
+    """What in the configuration does not suit the training images or the length of the run, with the flags
+    that would."""
+    return [*_about_length(config), *_about_pixels(config, histogram(sample(images)))]
+
+
+def _about_length(config: Config) -> list[str]:
+    found, steps = [], config.train.steps
+    beta_warmup, warmup = config.objective.beta_warmup_steps, config.optimizer.warmup_steps
+    if beta_warmup > steps:
+        beta = config.objective.beta
+        found.append(
+            f"--objective.beta_warmup_steps {beta_warmup} is longer than the run of --train.steps {steps}: "
+            f"the weight of the rate ends at {beta * steps / beta_warmup:.3g}, not at {beta:g}"
+        )
+    if warmup > steps:
+        found.append(
+            f"--optimizer.warmup_steps {warmup} is longer than the run of --train.steps {steps}: the "
+            f"learning rate never reaches {config.optimizer.learning_rate:g}"
+        )
+    decay = config.optimizer.ema_decay
+    if decay is not None and (untrained := decay**steps) > UNTRAINED:
+        found.append(
+            f"--optimizer.ema_decay {decay:g} is slow for the run of --train.steps {steps}: {untrained:.0%} "
+            "of the average that is evaluated are still the initial weights"
+        )
+    return found
+
+
+def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
+    data, model, extreme = config.data, config.model, extreme_share(levels)
+    used, binarizes = np.flatnonzero(levels), data.binarization != "none"
+    if len(used) == 1:
+        return [f"all pixels are {used[0]}: there is nothing to learn"]
+    if (dark := darkness(levels)) is not None:
+        return [dark]
+    if data.binarization == "threshold" and (used[0] > 127 or used[-1] <= 127):
+        return [
+            f"all pixels are from {used[0]} to {used[-1]}, so that --data.binarization threshold, which is "
+            "at 127, makes all the same; these images suit " + GAUSSIAN
+        ]
+    if model.likelihood == "gaussian" and (binarizes or levels[1:-1].sum() == 0):
+        if data.dequantization != "none":
+            return []
+        what = f"--data.binarization {data.binarization} makes pixels" if binarizes else "these pixels are"
+        return [
+            f"{what} 0 or 1, and --model.likelihood gaussian is a density there: its NLL is not that of a "
+            "probability. Choose --model.likelihood bernoulli"
+            + (", or --data.binarization none --data.dequantization uniform" if binarizes else "")
+        ]
+    if data.binarization in ("dynamic", "static") and extreme <= MOSTLY:
+        return [
+            f"--data.binarization {data.binarization} makes noise of these images, because only "
+            f"{extreme:.0%} {NEARLY_SO}; they suit {GAUSSIAN}"
+        ]
+    if model.likelihood == "gaussian" and not model.learn_sigma and model.sigma >= 0.5:
+        return [
+            f"--model.sigma {model.sigma:g} is fixed, and pixels from 0 to 1 deviate by 0.5 at most: the "
+            "likelihood hardly tells images apart. Add --model.learn_sigma True"
+        ]
+    return []

@@ -1,0 +1,202 @@
+"""Which images were decoded before? Arrays in ``SOURCE.jaxvae/KEY/`` beside their source, mapped into memory.
+
+KEY is a digest of the content of the source's files and of all that changes what is made of them, so
+arrays of something else are never found.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from jaxvae.config import Data
+from jaxvae.data.dataset import Dataset, Source, identity, one_line, regular_status
+from jaxvae.data.memory_map import digest_images
+from jaxvae.data.packing import FEW, pack
+from jaxvae.data.sources.folders import SKIP_HINT
+from jaxvae.errors import RunError, UserError, printable
+from jaxvae.system.atomic_files import read_json, write_json
+from jaxvae.system.lock import InUseError, Lock
+from jaxvae.system.paths import users_folder
+
+Result = TypeVar("Result")
+VERSION = 2
+"""Of how pictures become arrays; part of the key."""
+CONTENT = "content.json"
+"""What is noted of the source's files."""
+_ARRAYS = ("train.npy", "test.npy")
+_PARTIAL = re.compile(r"[0-9a-f]+-[0-9a-f]{16}\.partial")
+"""What folders are called in which arrays are made."""
+
+
+def kept(source: Source, data: Data) -> Dataset:
+    """The images of a source as two memory maps, decoded now if they were not before.
+
+    Another process that decodes the same is waited for; one that was killed while it did costs only time,
+    because a folder gets its name when all in it is on the disk. Where nothing can be written beside the
+    source, arrays are kept in the user's cache folder. Raises UserError if an image cannot be used.
+    """
+    beside = source.path.resolve()
+    # The root of all folders has none beside it.
+    folders = [beside.with_name(beside.name + ".jaxvae")] if beside.name else []
+    users = users_folder()
+    if users is not None:
+        folders.append(users / "images")
+    refused = []
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            done = folder / _key(source, data, folder)
+            found = _open(source, done)
+            while found is None:
+                _decode_alone(source, data, done)
+                found = _open(source, done)
+            return found
+        except OSError as error:
+            refused.append(f"{printable(folder)} ({error.strerror})")
+        finally:
+            _remove_if_empty(folder)
+    raise RunError(
+        f"the decoded images of {source.title} can be kept nowhere: not in "
+        f"{', nor in '.join(refused) or 'a cache, of which there is none'}"
+    )
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Leaves nothing behind where nothing was kept."""
+    with contextlib.suppress(OSError):
+        if {path.name for path in folder.iterdir()} <= {CONTENT}:
+            (folder / CONTENT).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def _key(source: Source, data: Data, folder: Path) -> str:
+    options = {
+        "version": VERSION,
+        "image_size": data.image_size,
+        "resize": data.resize,
+        "color": data.color,
+        "test_fraction": data.test_fraction,
+        "background": data.background,
+        "sixteen_bit": data.sixteen_bit,
+        "unreadable": data.unreadable,
+        "content": _content(source, data, folder),
+    }
+    return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
+
+
+def _content(source: Source, data: Data, folder: Path) -> str:
+    """A digest of the names and content of the source's files, which are read only if what identifies them is
+    not what was noted in ``folder``."""
+    skips = data.unreadable == "skip"
+    # Where names begin in the source; that of the current folder stands before none.
+    begin = len(os.fsencode(source.path / "_")) - 1
+    listing = hashlib.sha256()
+    for path in source.files:
+        listing.update(_entry(path, begin, _read(path, identity, skips)))
+    note, names = folder / CONTENT, listing.hexdigest()
+    with contextlib.suppress(LookupError, TypeError):
+        noted = read_json(note)
+        if noted["listing"] == names:
+            return noted["content"]
+    content = hashlib.sha256()
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(lambda path: _read(path, _file_digest, skips), source.files)
+        for path, digest in zip(source.files, digests, strict=True):
+            content.update(_entry(path, begin, digest))
+    # Where it cannot be written, the files are read again next time.
+    with contextlib.suppress(OSError):
+        write_json(note, {"listing": names, "content": content.hexdigest()}, durable=False)
+    return content.hexdigest()
+
+
+def _entry(path: Path, begin: int, what: object) -> bytes:
+    """A file's name, from the byte ``begin`` on, with what is known of it; names may be of any bytes but
+    zero."""
+    return os.fsencode(path)[begin:] + f"\0{what}\0".encode()
+
+
+def _read(path: Path, reader: Callable[[Path], Result], skips: bool) -> Result | None:
+    """What ``reader`` finds of a file of the source, whose trouble is not that of the folder to keep in."""
+    try:
+        return reader(path)
+    except OSError as error:
+        if skips:
+            return None
+        raise UserError(f"{printable(path)} cannot be read ({error.strerror}){SKIP_HINT}") from error
+
+
+def _file_digest(path: Path) -> str:
+    regular_status(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _decode_alone(source: Source, data: Data, done: Path) -> None:
+    """Makes the folder ``done``, or waits until another process has."""
+    waits = False
+    while not done.is_dir():
+        try:
+            lock = Lock(done.parent / "lock")
+        except InUseError:
+            if not waits:
+                print(
+                    f"{source.title}: waiting for another process to decode it", file=sys.stderr, flush=True
+                )
+            waits = True
+            time.sleep(0.1)
+            continue
+        try:
+            if done.is_dir():
+                return
+            if lock.excludes:
+                # What others left here, they left when they were killed.
+                for partial in done.parent.glob("*.partial"):
+                    if _PARTIAL.fullmatch(partial.name):
+                        shutil.rmtree(partial, ignore_errors=True)
+            with warnings.catch_warnings():
+                # Of oddities in a file that is read all the same, without its name.
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                pack(source, data, done)
+        finally:
+            lock.release()
+
+
+def _open(source: Source, done: Path) -> Dataset | None:
+    """What is kept there; None if there is nothing, or no longer all of it, which then is removed."""
+    try:
+        train, test = (np.load(done / name, mmap_mode="r") for name in _ARRAYS)
+        note = json.loads((done / "images.json").read_text())
+        _vouch(done, note, train, test)
+        listed = len(note["left_out"]) > FEW
+        where = f"all that were left out are in {printable(done / 'images.json')}" if listed else ""
+        said = one_line([*note["remarks"], where, *source.remarks])
+        return Dataset(train, test, source.title, note["digest"], said)
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        if done.is_dir():
+            shutil.rmtree(done)
+        return None
+
+
+def _vouch(done: Path, note: dict[str, Any], *arrays: np.ndarray) -> None:
+    """Raises ValueError if the arrays are not those that were noted. They are read only if their files are
+    not, as after the folder was copied."""
+    files = {name: identity(done / name) for name in _ARRAYS}
+    if files == note["files"]:
+        return
+    if digest_images(*arrays) != note["digest"]:
+        raise ValueError("the arrays were changed")
+    # Where it cannot be written, they are read again next time.
+    with contextlib.suppress(OSError):
+        write_json(done / "images.json", note | {"files": files})

@@ -1,0 +1,70 @@
+"""Does what was asked for fit into memory? Asked before anything is decoded or trained."""
+
+import math
+from typing import Any, NamedTuple
+
+from jaxvae.config import Config, Data
+from jaxvae.config.fields import flat, to_dict
+from jaxvae.errors import UserError
+from jaxvae.system.platforms import host_memory
+
+FLOAT = 4
+"""Bytes of a float32 number."""
+
+
+def describe_bytes(size: int) -> str:
+    """``1.5 GB`` and the like."""
+    exponent = min(5, max(2, int(math.log10(max(1, size)) // 3)))
+    return f"{size / 1000**exponent:,.1f} {('', 'kB', 'MB', 'GB', 'TB', 'PB')[exponent]}"
+
+
+def refuse_image_size(data: Data, batch_size: int = 1) -> None:
+    """Raises UserError if images of ``data.image_size`` cannot be: if one batch of them, gray, is larger than
+    all of this machine's memory."""
+    if data.image_size is None:
+        return
+    needed, memory = batch_size * data.image_size**2 * FLOAT, host_memory()
+    if needed > memory:
+        size = f"{data.image_size} x {data.image_size}"
+        batch = f"a batch of {batch_size:,} images" if batch_size > 1 else "an image"
+        raise UserError(
+            f"--data.image_size {data.image_size} cannot work: {batch} of {size} pixels takes "
+            f"{describe_bytes(needed)} at least, and this machine has {describe_bytes(memory)} of memory"
+        )
+
+
+class Need(NamedTuple):
+    """Something that a device must hold at one time."""
+
+    what: str
+    size: int
+    """Bytes."""
+    fields: dict[str, Any]
+    """The fields that decide it, with their values."""
+
+
+def needs(
+    config: Config, tests: int, image_shape: tuple[int, ...], state: int, devices: int, steps: int
+) -> list[Need]:
+    """The least that each device must hold of a run with ``tests`` test images, whose state takes ``state``
+    bytes, and whose calls take ``steps`` steps."""
+    batch, grid = config.train.batch_size, config.eval.grid
+    scored = min(config.eval.batch_size, tests)
+    image = math.prod(image_shape) * FLOAT
+    widths = ["model.latent_dim", "model.hidden", *["model.channels"] * (config.model.architecture == "conv")]
+    each = [
+        ("weights, Adam's averages and a checkpoint's copy take", 2 * state, widths),
+        ("a device's part of a batch takes", batch * image // devices, ["train.batch_size"]),
+        ("a device's part of a test batch takes", scored * image // devices, ["eval.batch_size"]),
+        # As numbers, and again as the sheet, whose tiles are enlarged.
+        ("the sample pictures take", 2 * grid**2 * image, ["eval.grid"]),
+    ]
+    values = flat(to_dict(config))
+    size = ["data.image_size"] * (config.data.image_size is not None)
+    wanted = [(what, bytes_, [*names, *size]) for what, bytes_, names in each]
+    # Which images each of the steps has, as numbers of 32 bits.
+    indices = 4 * steps * batch
+    wanted.append(
+        ("the order of a call's images takes", indices, ["train.steps_per_call", "train.batch_size"])
+    )
+    return [Need(what, bytes_, {name: values[name] for name in names}) for what, bytes_, names in wanted]

@@ -1,0 +1,92 @@
+"""How are images read that may be larger than memory? A batch or a block at a time, from the file itself.
+
+Reading through a memory map would be shorter, but then every page that was read counts as the process's
+own memory, and a disk that fails ends it without a word.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from jaxvae.errors import RunError
+from jaxvae.system.platforms import read_at
+
+BLOCK_BYTES = 2**25
+
+
+def gather(
+    images: UInt8[np.ndarray, "example height width channel"], indices: Int[np.ndarray, "*rows"]
+) -> UInt8[np.ndarray, "*rows height width channel"]:
+    """``images[indices]``; of a memory map, these alone are read. Raises RunError if they cannot be."""
+    mapped = _file(images)
+    if mapped is None:
+        return images[indices]
+    size = math.prod(images.shape[1:])
+    taken = np.empty((indices.size, size), np.uint8)
+    _read(*mapped, taken, [index * size for index in indices.reshape(-1).tolist()])
+    return taken.reshape(*indices.shape, *images.shape[1:])
+
+
+def file_status(images: np.ndarray) -> tuple[int, ...] | None:
+    """What changes when the file of a memory map is written or replaced; None if there is no file."""
+    mapped = _file(images)
+    if mapped is None:
+        return None
+    try:
+        status = mapped[0].stat()
+    except OSError as error:
+        raise RunError(f"{mapped[0]} cannot be read ({error.strerror})") from error
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def blocks(
+    images: UInt8[np.ndarray, "example height width channel"],
+) -> Iterator[UInt8[np.ndarray, "part height width channel"]]:
+    """All the images in order, about ``BLOCK_BYTES`` at a time."""
+    mapped, size = _file(images), math.prod(images.shape[1:])
+    count = max(1, BLOCK_BYTES // size)
+    for start in range(0, len(images), count):
+        block = images[start : start + count]
+        if mapped is not None:
+            block = np.empty(block.shape, np.uint8)
+            _read(*mapped, block.reshape(1, -1), [start * size])
+        yield block
+
+
+def digest_images(*sets: UInt8[np.ndarray, "_example height width channel"]) -> str:
+    """SHA-256 over the shapes and pixels of all of them."""
+    digest = hashlib.sha256()
+    for images in sets:
+        digest.update(f"{images.shape}\n".encode())
+        for block in blocks(images):
+            digest.update(np.ascontiguousarray(block).data)
+    return digest.hexdigest()
+
+
+def _file(images: np.ndarray) -> tuple[Path, int] | None:
+    """Of which file, and from which byte on, the images are a memory map, if they are."""
+    whole = images
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    if not isinstance(whole, np.memmap) or whole.filename is None or not images.flags.c_contiguous:
+        return None
+    return Path(whole.filename), whole.offset + images.ctypes.data - whole.ctypes.data
+
+
+def _read(path: Path, begin: int, rows: UInt8[np.ndarray, "row byte"], offsets: Sequence[int]) -> None:
+    """Fills each row with the bytes from ``begin`` + its offset on."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            for row, offset in zip(rows, offsets, strict=True):
+                if read_at(file, row.data, begin + offset) != row.size:
+                    raise RunError(f"{path} is shorter than it was when it was opened")
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror})") from error

@@ -1,0 +1,158 @@
+"""How do the pictures of a source become two arrays on the disk, and a note of what they turned out to be?"""
+
+import errno
+import math
+import os
+import secrets
+import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxvae.config import Data
+from jaxvae.data.dataset import Picture, Pictures, Source, UnreadableError, identity, split, subset
+from jaxvae.data.memory_map import digest_images
+from jaxvae.data.sources.decoding import import_formats
+from jaxvae.data.sources.folders import SKIP_HINT
+from jaxvae.errors import UserError
+from jaxvae.system.atomic_files import write_json
+from jaxvae.system.platforms import flush_open
+
+FEW = 3
+"""So many files that were left out are named; images.json names all."""
+AT_ONCE = 256
+"""So many pictures are decoded before they are written."""
+
+
+def pack(source: Source, data: Data, done: Path) -> None:
+    """Decodes the source's images into the folder ``done``, which appears when all in it is on the disk.
+
+    Raises UserError if an image cannot be used, and OSError if the folder cannot be written.
+    """
+    import_formats()
+    seen = _Seen(Counter(), Counter(), {})
+    train, test = source.open()
+    if data.unreadable == "skip":
+        train, test = _readable(train, source, seen), test and _readable(test, source, seen)
+    if test is None:
+        if train.size < 2:
+            raise UserError(f"{source.title} holds a single image: there must be two, to train and to test")
+        train, test = (subset(train, which) for which in split(train.size, data.test_fraction))
+    shape = _read(train, 0).pixels.shape
+    total = train.size + test.size
+    needed, free = total * math.prod(shape), shutil.disk_usage(done.parent).free
+    if needed > free:
+        # Better now than after hours.
+        message = f"{needed / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free"
+        raise OSError(errno.ENOSPC, message, str(done.parent))
+    partial = done.with_name(f"{done.name}-{secrets.token_hex(8)}.partial")
+    try:
+        # Inside, since a signal may come at any moment.
+        partial.mkdir()
+        with tqdm(desc=f"Decoding {source.title}, once", total=total, unit="image", disable=None) as bar:
+            for name, pictures in (("train.npy", train), ("test.npy", test)):
+                _write(partial / name, pictures, train.name(0), shape, seen, bar)
+        files = {name: identity(partial / name) for name in ("train.npy", "test.npy")}
+        arrays = [np.load(partial / name, mmap_mode="r") for name in files]
+        note = {"digest": digest_images(*arrays), "files": files, "source": source.title}
+        note |= {"remarks": seen.remarks(train.remark), "left_out": dict(sorted(seen.left_out.items()))}
+        write_json(partial / "images.json", note)
+        try:
+            os.replace(partial, done)
+        except OSError:
+            # Where there are no locks, another may have been first.
+            if not done.is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+class _Seen(NamedTuple):
+    """What the images turned out to be while they were decoded."""
+
+    forms: Counter[str]
+    notes: Counter[str]
+    left_out: dict[str, str]
+    """Why, by name."""
+
+    def remarks(self, of_all: str) -> list[str]:
+        """All that the person should know, by kind and number."""
+        forms = [
+            f"{n:,} {form}" for form, n in sorted(self.forms.items(), key=lambda kind: (-kind[1], kind[0]))
+        ]
+        said = [f"read {' and '.join(filter(None, (', '.join(forms[:-1]), forms[-1])))}"] if forms else []
+        said += [of_all] * bool(of_all)
+        said += [f"{n:,} {note}" for note, n in sorted(self.notes.items())]
+        return said + [f"left out {_first_few(self.left_out)}"] * bool(self.left_out)
+
+
+def _first_few(left_out: dict[str, str]) -> str:
+    listed = "; ".join(f"{name} {reason}" for name, reason in sorted(left_out.items())[:FEW])
+    more = ", ..." * (len(left_out) > FEW)
+    return f"{len(left_out):,} that cannot be read ({listed}{more})"
+
+
+def _read(pictures: Pictures, number: int) -> Picture:
+    try:
+        return pictures.read(number)
+    except UnreadableError as error:
+        raise UserError(f"{error}{SKIP_HINT}") from error
+
+
+def _readable(pictures: Pictures, source: Source, seen: _Seen) -> Pictures:
+    """Those pictures that can be read, which are decoded to find out: what is made of them is then the same
+    as if the others had never been there."""
+
+    def reason(number: int) -> UnreadableError | None:
+        try:
+            pictures.read(number)
+        except UnreadableError as error:
+            return error
+        return None
+
+    some = []
+    with (
+        tqdm(desc=f"Trying {source.title}, once", total=pictures.size, unit="image", disable=None) as bar,
+        ThreadPoolExecutor(thread_name_prefix="try") as pool,
+    ):
+        for number, error in enumerate(pool.map(reason, range(pictures.size))):
+            bar.update()
+            if error is None:
+                some.append(number)
+            else:
+                seen.left_out[error.name] = error.reason
+    if not some:
+        raise UserError(f"{source.title} holds no images that can be read: {_first_few(seen.left_out)}")
+    return subset(pictures, np.array(some))
+
+
+def _write(path: Path, pictures: Pictures, first: str, shape: tuple[int, ...], seen: _Seen, bar: Any) -> None:
+    """Writes an .npy file, some images at a time; raises UserError if one has not the ``shape`` of the
+    ``first``."""
+    with path.open("wb") as file, ThreadPoolExecutor(thread_name_prefix="decode") as pool:
+        head = {"descr": "|u1", "fortran_order": False, "shape": (pictures.size, *shape)}
+        np.lib.format.write_array_header_1_0(file, head)
+        for start in range(0, pictures.size, AT_ONCE):
+            numbers = range(start, min(start + AT_ONCE, pictures.size))
+            read = pool.map(lambda number: _read(pictures, number), numbers)
+            for number, picture in zip(numbers, read, strict=True):
+                if picture.pixels.shape != shape:
+                    raise UserError(_mixed(pictures.name(number), picture.pixels.shape, first, shape))
+                file.write(np.ascontiguousarray(picture.pixels).data)
+                seen.forms.update([picture.form] if picture.form else [])
+                seen.notes.update(picture.notes)
+                bar.update()
+        file.flush()
+        flush_open(file.fileno())
+
+
+def _mixed(name: str, shape: tuple[int, ...], first: str, first_shape: tuple[int, ...]) -> str:
+    sizes = [f"{s[1]} x {s[0]} pixels with {s[2]} channel{'s' * (s[2] > 1)}" for s in (shape, first_shape)]
+    sizes_differ, colors_differ = shape[:2] != first_shape[:2], shape[2] != first_shape[2]
+    wanted = ["--data.image_size N makes all N x N"] * sizes_differ
+    wanted += ["--data.color gray or rgb converts all"] * colors_differ
+    return f"{name} has {sizes[0]}, but {first} has {sizes[1]}: {'; '.join(wanted)}"

@@ -1,0 +1,125 @@
+"""Where do the images live during a run? On every device if they fit there; else they are streamed."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxvae.config import Config, Data
+from jaxvae.config.fields import Placement
+from jaxvae.data.load import Dataset
+from jaxvae.data.memory import describe_bytes, needs
+from jaxvae.data.streaming import TrainFeed, import_grain, rows_at_most
+from jaxvae.errors import UserError
+from jaxvae.system.platforms import host_memory
+from jaxvae.training import processes
+from jaxvae.training.fused_steps import steps_per_call
+from jaxvae.training.parallel import Device, local_devices
+
+SHARE = 0.5
+"""How much of a device's memory images may fill: the rest is the model's."""
+
+
+class Places(NamedTuple):
+    """Which of the two sets are streamed."""
+
+    train_streams: bool
+    test_streams: bool
+    memory: int
+    """Bytes of memory that one copy of the images may have, before ``SHARE``."""
+
+    def steps_at_most(self, config: Config, dataset: Dataset) -> int:
+        """How many steps one call may take."""
+        return (
+            rows_at_most(config.train.batch_size, dataset.train) if self.train_streams else config.train.steps
+        )
+
+    @contextlib.contextmanager
+    def feed(
+        self, config: Config, dataset: Dataset, devices: Sequence[Device], start: int, stop: int, steps: int
+    ) -> Iterator[TrainFeed | None]:
+        """What brings the images of the calls of ``steps`` steps from ``start`` to ``stop``, if any does."""
+        if not self.train_streams:
+            yield None
+            return
+        with contextlib.closing(TrainFeed(config, dataset.train, devices, start, stop, steps)) as stream:
+            yield stream
+
+    def check(self, data: Data) -> None:
+        """Raises UserError if ``data.workers`` was set and there is nothing for them to do."""
+        if not (self.train_streams or self.test_streams) and data.workers != Data().workers:
+            raise UserError(
+                f"--data.workers {data.workers} does nothing: the images are {self.describe()}, and nothing "
+                "is streamed. Add --data.placement stream, or leave it out"
+            )
+
+    def describe(self) -> str:
+        """In words, for the person who watches."""
+        limit = f"{SHARE * self.memory / 1e9:.1f} GB would fit"
+        if self.train_streams and self.test_streams:
+            return f"streamed ({limit})"
+        if self.train_streams:
+            return f"the training images streamed ({limit}), the test images on each device"
+        if self.test_streams:
+            return f"the training images on each device, the test images streamed ({limit})"
+        return f"on each device ({limit})"
+
+
+def choose_places(placement: Placement, dataset: Dataset, devices: Sequence[Device]) -> Places:
+    """As ``data.placement`` says, or by size: both sets resident, or one, or none. With several processes,
+    as the first finds it.
+
+    Imports what streaming needs, if anything streams, so it must be called before there are other threads
+    that import. Raises UserError if that is not installed.
+    """
+    places = _choose(placement, dataset, device_memory(local_devices(devices)))
+    if places.train_streams or places.test_streams:
+        import_grain()
+    return places
+
+
+def _choose(placement: Placement, dataset: Dataset, memory: int) -> Places:
+    if placement != "auto":
+        return Places(placement == "stream", placement == "stream", memory)
+    room = SHARE * memory
+    train_streams = dataset.train.nbytes > room
+    room -= 0 if train_streams else dataset.train.nbytes
+    found = np.asarray([train_streams, dataset.test.nbytes > room, memory], np.int64)
+    train_streams, test_streams, memory = processes.broadcast(found).tolist()
+    return Places(bool(train_streams), bool(test_streams), memory)
+
+
+def device_memory(devices: Sequence[Device]) -> int:
+    """Bytes of a device's memory; CPU devices share that of the machine, with a copy for each."""
+    stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    return host_memory() // len(devices)
+
+
+def refuse_what_cannot_fit(
+    config: Config, tests: int, image_shape: tuple[int, ...], state: PyTree, devices: Sequence[Device]
+) -> None:
+    """Raises UserError with all that takes more than a device's memory by itself: the bytes, and the fields
+    that make it so large. ``state`` are the shapes of a run's, for images of ``image_shape``, of which
+    ``tests`` are for testing."""
+    local = local_devices(devices)
+    memory, kind, size = device_memory(local), local[0].device_kind, state_bytes(state)
+    found = [
+        f"{need.what} {describe_bytes(need.size)} at least: --"
+        + ", --".join(f"{name} {value}" for name, value in need.fields.items())
+        for need in needs(config, tests, image_shape, size, len(devices), steps_per_call(config, 0))
+        if need.size > memory
+    ]
+    if found:
+        reasons = "\n".join(found)
+        raise UserError(f"a device ({kind}) has {describe_bytes(memory)} of memory, and {reasons}")
+
+
+def state_bytes(state: PyTree) -> int:
+    """Bytes of all arrays, or shapes, in a tree."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

@@ -1,0 +1,13 @@
+"""What is the mathematics of one image? Pure functions and modules; ``jax.vmap`` is the caller's.
+
+- ``vae``: the model, encoder to likelihood.
+- ``objectives``: what is maximised, and the importance-weighted bound.
+- ``distributions``: log-densities, draws and KL divergences.
+- ``networks``, ``convolution``: the encoders and decoders that come with the package.
+- ``stock_modules``: how modules of other libraries become part of a model.
+- ``preprocessing``: from a stored image to what the model sees.
+- ``noise``: random numbers from a key.
+- ``input_checks``: what may be given to a model, and what is said about anything else.
+
+Knows no devices, files or clocks.
+"""

@@ -1,0 +1,228 @@
+"""Which functions are the encoder and the decoder?
+
+Each acts on one image or one latent vector. ``jax.vmap`` is the caller's.
+"""
+
+import itertools
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxvae.config.fields import Activation
+from jaxvae.models.convolution import SIZE, double, halve
+from jaxvae.models.distributions import Gaussian, bounded_log_scale
+
+ACTIVATIONS = {"relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu, "tanh": jnp.tanh}
+
+
+class Dense(eqx.Module):
+    """An affine map. Weights are Glorot-uniform (Glorot and Bengio 2010), biases zero."""
+
+    weight: Float[Array, "output input"] | Float[Array, "input output"]
+    bias: Float[Array, " output"]
+    inputs_first: bool = eqx.field(static=True)
+
+    def __init__(self, n_in: int, n_out: int, *, inputs_first: bool, key: Key[Array, ""]):
+        bound = math.sqrt(6 / (n_in + n_out))
+        weight = jax.random.uniform(key, (n_out, n_in), jnp.float32, minval=-bound, maxval=bound)
+        self.weight = weight.T if inputs_first else weight
+        self.bias, self.inputs_first = jnp.zeros(n_out, jnp.float32), inputs_first
+
+    @property
+    def matrix(self) -> Float[Array, "output input"]:
+        """The weight, outputs first."""
+        return self.weight.T if self.inputs_first else self.weight
+
+    def __call__(self, x: Float[Array, " input"]) -> Float[Array, " output"]:
+        return self.matrix @ x + self.bias
+
+
+class MLP(eqx.Module):
+    """Affine layers with a non-linearity between them; with two widths it is one affine map.
+
+    The first layer's weight is laid out inputs first, the others' outputs first: at both ends hidden units
+    are the last axis, which makes XLA's products for the weights' gradients faster on CPUs.
+    """
+
+    layers: tuple[Dense, ...]
+    activation: Activation = eqx.field(static=True)
+
+    def __init__(self, widths: tuple[int, ...], activation: Activation, *, key: Key[Array, ""]):
+        keys = jax.random.split(key, len(widths) - 1)
+        self.layers = tuple(
+            Dense(n_in, n_out, inputs_first=i == 0, key=key)
+            for i, (n_in, n_out, key) in enumerate(zip(widths[:-1], widths[1:], keys, strict=True))
+        )
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, " input"]) -> Float[Array, " output"]:
+        """Runs in the precision of the weights and returns float32."""
+        x = x.astype(self.layers[0].weight.dtype)
+        for i, layer in enumerate(self.layers):
+            with jax.named_scope(f"dense{i}"):
+                x = layer(x if i == 0 else ACTIVATIONS[self.activation](x))
+        return x.astype(jnp.float32)
+
+
+class Convolution(eqx.Module):
+    """A kernel and a bias for each channel of what it gives: ``halve`` of an image, or ``double``."""
+
+    kernel: Float[Array, "outer 4 4 inner"] | Float[Array, "4 4 inner outer"]
+    bias: Float[Array, "*shape"]
+    """One for each channel; of the decoder's last layer, one for each pixel and channel."""
+
+    def __init__(self, inner: int, outer: int, *, doubles: bool, key: Key[Array, ""]):
+        """``inner`` channels on the larger image's side, ``outer`` on the smaller's; Glorot-uniform."""
+        # Of a kernel's 16 pixels, 4 meet in one pixel of a doubled image, 16 in one of a halved image.
+        bound = math.sqrt(6 / (SIZE**2 * inner + SIZE**2 // 4 * outer))
+        shape = (SIZE, SIZE, inner, outer) if doubles else (outer, SIZE, SIZE, inner)
+        self.kernel = jax.random.uniform(key, shape, jnp.float32, minval=-bound, maxval=bound)
+        self.bias = jnp.zeros(inner if doubles else outer, jnp.float32)
+
+
+class ConvEncoder(eqx.Module):
+    """q(z|x) as in ``MLPEncoder``, from an image that each convolution has halved.
+
+    An odd side gets a row of zeros at its end first: a side of n pixels becomes ``ceil(n / 2)``.
+    """
+
+    convolutions: tuple[Convolution, ...]
+    mlp: MLP
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        channels: tuple[int, ...],
+        hidden: tuple[int, ...],
+        latent_dim: int,
+        activation: Activation,
+        *,
+        key: Key[Array, ""],
+    ):
+        *keys, key_mlp = jax.random.split(key, len(channels) + 1)
+        shapes = _halved_shapes(image_shape, channels)
+        self.convolutions = tuple(
+            Convolution(inner, outer, doubles=False, key=key)
+            for ((_, _, inner), (_, _, outer)), key in zip(itertools.pairwise(shapes), keys, strict=True)
+        )
+        self.mlp = MLP((math.prod(shapes[-1]), *hidden, 2 * latent_dim), activation, key=key_mlp)
+
+    def __call__(self, x: Float[Array, "height width channel"]) -> Gaussian:
+        """The approximate posterior of one image."""
+        x = x.astype(self.convolutions[0].kernel.dtype)
+        for i, convolution in enumerate(self.convolutions):
+            height, width, _ = x.shape
+            with jax.named_scope(f"conv{i}"):
+                x = jnp.pad(x, ((0, height % 2), (0, width % 2), (0, 0)))
+                x = halve(x, convolution.kernel)
+                x = ACTIVATIONS[self.mlp.activation](x + jnp.broadcast_to(convolution.bias, x.shape))
+        mean, raw = jnp.split(self.mlp(x.reshape(-1)), 2)
+        return Gaussian(mean, bounded_log_scale(raw))
+
+
+class MLPEncoder(eqx.Module):
+    """q(z|x) = N(mean(x), diag(scale(x)^2)), both from one network whose last layer gives
+    ``2 latent`` numbers: one matrix product, half the calls of two heads."""
+
+    mlp: MLP
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        hidden: tuple[int, ...],
+        latent_dim: int,
+        activation: Activation,
+        *,
+        key: Key[Array, ""],
+    ):
+        height, width, channel = image_shape
+        self.mlp = MLP((height * width * channel, *hidden, 2 * latent_dim), activation, key=key)
+
+    def __call__(self, x: Float[Array, "height width channel"]) -> Gaussian:
+        """The approximate posterior of one image; its log-scale is bounded (``bounded_log_scale``)."""
+        mean, raw = jnp.split(self.mlp(x.reshape(-1)), 2)
+        return Gaussian(mean, bounded_log_scale(raw))
+
+
+class MLPDecoder(eqx.Module):
+    """The likelihood's parameters, one per pixel: logits or means."""
+
+    mlp: MLP
+    image_shape: tuple[int, int, int] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        hidden: tuple[int, ...],
+        latent_dim: int,
+        activation: Activation,
+        output_bias: Float[Array, "height width channel"],
+        *,
+        key: Key[Array, ""],
+    ):
+        """``output_bias`` is what the decoder says before it has learned anything."""
+        height, width, channel = image_shape
+        mlp = MLP((latent_dim, *hidden, height * width * channel), activation, key=key)
+        self.mlp = eqx.tree_at(lambda m: m.layers[-1].bias, mlp, output_bias.reshape(-1))
+        self.image_shape = image_shape
+
+    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width channel"]:
+        return self.mlp(z).reshape(self.image_shape)
+
+
+class ConvDecoder(eqx.Module):
+    """The likelihood's parameters, one per pixel: the mirror image of ``ConvEncoder``.
+
+    Every pixel has its own output bias, as in ``MLPDecoder``.
+    """
+
+    mlp: MLP
+    convolutions: tuple[Convolution, ...]
+    shapes: tuple[tuple[int, int, int], ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        channels: tuple[int, ...],
+        hidden: tuple[int, ...],
+        latent_dim: int,
+        activation: Activation,
+        output_bias: Float[Array, "height width channel"],
+        *,
+        key: Key[Array, ""],
+    ):
+        """``channels`` and ``hidden`` are in the decoder's order; ``output_bias`` is what it says before
+        it has learned anything."""
+        *keys, key_mlp = jax.random.split(key, len(channels) + 1)
+        self.shapes = _halved_shapes(image_shape, channels[::-1])[::-1]
+        self.mlp = MLP((latent_dim, *hidden, math.prod(self.shapes[0])), activation, key=key_mlp)
+        self.convolutions = tuple(
+            Convolution(larger[-1], smaller[-1], doubles=True, key=key)
+            for (smaller, larger), key in zip(itertools.pairwise(self.shapes), keys, strict=True)
+        )
+        # The last convolution's bias is that of the pixels.
+        self.convolutions = eqx.tree_at(lambda layers: layers[-1].bias, self.convolutions, output_bias)
+
+    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width channel"]:
+        x = self.mlp(z).reshape(self.shapes[0])
+        for i, (convolution, shape) in enumerate(zip(self.convolutions, self.shapes[1:], strict=True)):
+            with jax.named_scope(f"conv{i}"):
+                x = ACTIVATIONS[self.mlp.activation](x).astype(convolution.kernel.dtype)
+                # An odd side was made even before it was halved; here its last row is cut off again.
+                x = double(x, convolution.kernel)[: shape[0], : shape[1]]
+                x = x + jnp.broadcast_to(convolution.bias, x.shape)
+        return x.astype(jnp.float32)
+
+
+def _halved_shapes(
+    image_shape: tuple[int, int, int], channels: tuple[int, ...]
+) -> tuple[tuple[int, int, int], ...]:
+    """Height, width and channels of an image, and of what each convolution makes of it."""
+    shapes = [image_shape]
+    for channel in channels:
+        height, width, _ = shapes[-1]
+        shapes.append((-(-height // 2), -(-width // 2), channel))
+    return tuple(shapes)

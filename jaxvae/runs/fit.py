@@ -1,0 +1,291 @@
+"""How does a whole run go? Set up, train, evaluate, continue."""
+
+import contextlib
+import functools
+import importlib.metadata
+import math
+import platform
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxvae.training import processes
+from jaxvae.data.advice import warnings
+from jaxvae.training.failures import explained
+from jaxvae.training.compiled_programs import Cache
+from jaxvae.training.fused_steps import TrainCall, steps_per_call
+from jaxvae.runs.checkpoint import Checkpoints, Restored
+from jaxvae.training.compilation import Compiler
+from jaxvae.config import Config
+from jaxvae.config.fields import WHICH_PIXELS
+from jaxvae.data.load import BUNDLED, Dataset, load, pixel_mean
+from jaxvae.errors import RunError, UserError
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.runs.goodput import Goodput
+from jaxvae.system.lock import Lock
+from jaxvae.runs.loop import Loop, Outlet
+from jaxvae.runs.metrics import MetricsFile
+from jaxvae.system.atomic_files import read_json, write_json
+from jaxvae.training.optimizer import learning_rate_schedule
+from jaxvae.training.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
+from jaxvae.data.placement import choose_places, refuse_what_cannot_fit
+from jaxvae.runs.progress import Watcher
+from jaxvae.runs.signals import NoSignals, Signals
+from jaxvae.data.dataset import refuse_no_images
+from jaxvae.training.state import TrainState, initial_state, state_shapes
+from jaxvae.models.vae import GaussianLikelihood
+from jaxvae.config.validation import validate
+from jaxvae.runs.folder import Workdir
+
+THROUGHPUT = ("examples_per_second", "compile_seconds", "train_seconds", "data_wait")
+"""What the summary says of the speed of training."""
+
+
+def fit(
+    config: Config,
+    path: str | Path,
+    signals: Signals | None = None,
+    started: float | None = None,
+    cache: Cache | None = None,
+    dataset: Dataset | None = None,
+) -> dict[str, Any]:
+    """Trains, or continues, the run in the folder ``path``, evaluates it and returns its summary.
+
+    ``signals`` may ask it to stop between two calls; ``started`` is when, by ``time.perf_counter``, the
+    time that the run takes began; ``cache`` may hold compiled programs; ``dataset`` are the images, if they
+    are not to be those that ``config.data`` names. Raises UserError, before anything is written, if the
+    configuration cannot work here or is not the one that the folder's run began with, and RunError if the
+    run cannot go on; whatever is raised, the same call later continues from the newest good checkpoint.
+    """
+    started = time.perf_counter() if started is None else started
+    config = validate(config)
+    if dataset is not None:
+        refuse_no_images(dataset)
+    devices = devices_for(config.train)
+    _refuse_before_loading(config, devices)
+    dataset = load(config.data) if dataset is None else dataset
+    shapes = state_shapes(config, dataset.train.shape[1:])
+    refuse_what_cannot_fit(config, len(dataset.test), dataset.train.shape[1:], shapes, devices)
+    with explained():
+        dataset = _same_everywhere(dataset)
+        places = choose_places(config.data.placement, dataset, devices)
+    places.check(config.data)
+    folder, watcher = Workdir(path), Watcher(silent=not processes.is_first())
+    with contextlib.ExitStack() as stack, explained():
+        stack.callback(watcher.close)
+        begun = processes.first_does(lambda: _begin(stack, config, folder, dataset, shapes, watcher, started))
+        begun = begun or _Begun({}, None, Outlet(None, None, Goodput(None, started)))
+        step = int(processes.broadcast(np.asarray(begun.step)))
+        _announce(watcher, folder, config, step, begun)
+        watcher.images(dataset, places)
+        if step < config.train.steps and processes.is_first():
+            for warning in warnings(config, dataset.train):
+                watcher.say(f"Warning: {warning}.")
+        begun.outlet.goodput.until_now("setup")
+        # The compiler's own thread has first what this one soon waits for, training, and then evaluation.
+        compiler, placed = stack.enter_context(Compiler(cache)), shapes_replicated(shapes, devices)
+        call = None
+        if (stop := config.train.steps) > step:
+            steps = steps_per_call(config, step, places.steps_at_most(config, dataset))
+            feed = stack.enter_context(places.feed(config, dataset, devices, step, stop, steps))
+            call = compiler.begin(TrainCall, config, dataset.train, devices, placed, steps, compiler, feed)
+        restored = begun.restored
+        state = _first_state(config, dataset, devices, compiler) if restored is None else restored.state
+        state = replicate(processes.broadcast(state), devices)
+        evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
+        evaluator.prepare(placed.evaluated, compiler)
+        loop = Loop(
+            config, folder, devices, dataset, watcher, evaluator, begun.outlet, signals or NoSignals()
+        )
+        throughput: dict[str, float | None] = dict.fromkeys(THROUGHPUT)
+        if call is not None:
+            state, throughput = loop.train(state, step, call)
+        return _finish(config, folder, devices, watcher, loop, state, throughput)
+
+
+def _refuse_before_loading(config: Config, devices: list[Device]) -> None:
+    """Raises UserError for what could not fit whatever the images are, before any of them is decoded."""
+    size = config.data.image_size or 1
+    if config.data.name != BUNDLED or size > 1:
+        shape = (size, size, 1)
+        refuse_what_cannot_fit(config, 1, shape, state_shapes(config, shape), devices)
+
+
+def _same_everywhere(dataset: Dataset) -> Dataset:
+    """The images with their digest; raises UserError in a process that has others than the first."""
+    dataset = dataset._replace(noted_digest=dataset.digest())
+    ours = np.frombuffer(dataset.digest().encode(), np.uint8)
+    if (processes.broadcast(ours) != ours).any():
+        raise UserError(
+            f"process {jax.process_index()} of this run has other images than the first: {dataset.title}, "
+            f"SHA-256 {dataset.digest()}; give every host the same files"
+        )
+    return dataset
+
+
+def _first_state(config: Config, dataset: Dataset, devices: list[Device], compiler: Compiler) -> TrainState:
+    """The state before the first step, on the first of this process's devices."""
+    mean = pixel_mean(dataset.train, config.data)
+    function = jax.jit(functools.partial(initial_state, config))
+    return compiler(function, local_devices(devices)[:1], mean)(mean)
+
+
+class _Begun(NamedTuple):
+    """What the first process found in the folder, and opened there."""
+
+    changed: dict[str, tuple]
+    restored: Restored | None
+    outlet: Outlet
+
+    @property
+    def step(self) -> int:
+        """Where the run goes on."""
+        return self.restored.manifest.step if self.restored is not None else 0
+
+
+def _begin(
+    stack: contextlib.ExitStack,
+    config: Config,
+    folder: Workdir,
+    dataset: Dataset,
+    like: PyTree,
+    watcher: Watcher,
+    started: float,
+) -> _Begun:
+    """Takes the folder, and reads what the run goes on from; writes only once nothing can be refused."""
+    folder.check(config)
+    lock: Lock = folder.take()
+    stack.callback(lock.release)
+    changed = folder.check(config)
+    checkpoints = Checkpoints(folder.checkpoints, config.train.checkpoints_kept)
+    stack.callback(checkpoints.close)
+    record: dict[str, Any] = {"data": dataset.digest(), "image_shape": dataset.train.shape[1:]}
+
+    def like_of(saved: dict[str, Any]) -> PyTree:
+        folder.check_images(config, record["data"], saved.get("data"))
+        return like
+
+    restored = checkpoints.read(like_of)
+    step = restored.manifest.step if restored is not None else 0
+    if step > config.train.steps:
+        raise UserError(
+            f"the run in {folder.path} is already at step {step}, past --train.steps {config.train.steps}: "
+            f"use {step} or more, or another --workdir"
+        )
+    damaged = restored.damaged if restored is not None else {}
+    for number, reason in damaged.items():
+        watcher.say(f"Warning: the checkpoint of step {number} is damaged: {reason}. It is set aside.")
+    try:
+        metrics = MetricsFile(folder.metrics, step)
+        stack.callback(metrics.close)
+        # Nothing is refused any more, and nothing was written yet.
+        folder.prepare(config)
+        checkpoints.clean(damaged)
+        metrics.open()
+        goodput = Goodput(folder.goodput, started)
+        goodput.continue_from(step, restored.manifest.record["seconds"] if restored is not None else {})
+        goodput.write()
+    except OSError as error:
+        raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
+    return _Begun(changed, restored, Outlet(checkpoints, metrics, goodput, record))
+
+
+def _finish(
+    config: Config,
+    folder: Workdir,
+    devices: list[Device],
+    watcher: Watcher,
+    loop: Loop,
+    state: TrainState,
+    throughput: dict[str, float | None],
+) -> dict[str, Any]:
+    """Evaluates the last state with the full number of samples and writes the summary."""
+    step = config.train.steps
+    extra = {}
+    if isinstance(state.evaluated.likelihood, GaussianLikelihood):
+        extra["sigma"] = math.exp(jax.device_get(state.evaluated.likelihood.log_sigma))
+    test = loop.evaluate_last(state, extra)
+    loop.outlet.goodput.until_now("evaluate")
+    if throughput["train_seconds"] is None:
+        throughput |= _throughput_before(folder.summary)
+    device = devices[0]
+    summary = {
+        "step": step,
+        "test": test,
+        "data": _describe_data(config, loop),
+        "throughput": throughput,
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": len(devices)},
+        "versions": versions(),
+        "goodput": loop.outlet.goodput.summary(),
+    }
+    if processes.is_first():
+        try:
+            loop.outlet.goodput.secured(step)
+            loop.outlet.goodput.write()
+            write_json(folder.summary, summary)
+        except OSError as error:
+            raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
+    watcher.table(summary)
+    watcher.say(f"Pictures, metrics and checkpoints are in {folder.path}")
+    return summary
+
+
+def _throughput_before(summary: Path) -> dict[str, float | None]:
+    """How fast a finished run was trained, if the summary that is about to be replaced says so."""
+    try:
+        said = read_json(summary)["throughput"]
+        return {name: float(said[name]) for name in THROUGHPUT}
+    except (ValueError, OverflowError, LookupError, TypeError):
+        return {}
+
+
+def _describe_data(config: Config, loop: Loop) -> dict[str, Any]:
+    """What the numbers are of, and what was done to pixels before the model saw them."""
+    data, dataset = config.data, loop.dataset
+    return {
+        "name": data.name,
+        "source": dataset.title,
+        "sha256": (loop.outlet.record or {}).get("data"),
+        "train": len(dataset.train),
+        "test": len(dataset.test),
+        "image_shape": list(dataset.train.shape[1:]),
+        "binarization": data.binarization,
+        "dequantization": data.dequantization,
+        "horizontal_flips": data.horizontal_flips,
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what the numbers depend on; None for this package where it runs without installation."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in ("jaxvae", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _announce(watcher: Watcher, folder: Workdir, config: Config, step: int, begun: _Begun) -> None:
+    if step == config.train.steps:
+        watcher.say(f"The run in {folder.path} is finished at step {step}: evaluating it only.")
+    elif step:
+        watcher.say(f"Continuing the run in {folder.path} from step {step}.")
+    elif begun.changed.keys() & WHICH_PIXELS:
+        changed = ", ".join(
+            f"{name} {now}, not {before}"
+            for name, (before, now) in begun.changed.items()
+            if name in WHICH_PIXELS
+        )
+        watcher.say(f"The run in {folder.path} has no checkpoint yet: it begins anew, with {changed}.")
+    before, now = begun.changed.get("train.steps", (None, None))
+    if before is not None and step and config.optimizer.schedule == "cosine":
+        old, new = (float(learning_rate_schedule(config.optimizer, steps)(step)) for steps in (before, now))
+        watcher.say(
+            f"train.steps was {before} and is {now}, and the cosine schedule ends with it: "
+            f"the learning rate at step {step} goes from {old:.3g} to {new:.3g}."
+        )

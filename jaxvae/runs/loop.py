@@ -1,0 +1,285 @@
+"""How does training go on, call after call?
+
+The order of things at a step that is due for several: its call ends, its metrics are written, its
+evaluation, its pictures, and then its checkpoint; so a checkpoint on disk vouches for every line before
+it. All of that happens while the next call runs, and only in the first process if there are several.
+"""
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from jaxvae.training import processes
+from jaxvae.training.fused_steps import TrainCall
+from jaxvae.runs.checkpoint import Checkpoints, WriteError, import_orbax, snapshot
+from jaxvae.config import Config
+from jaxvae.data.load import Dataset
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.runs.goodput import Goodput
+from jaxvae.data.image_grid import write_grid
+from jaxvae.runs.metrics import MetricsFile
+from jaxvae.models.objectives import Bounds
+from jaxvae.training.parallel import Device, local_devices
+from jaxvae.runs.replay import NonFiniteError, explain
+from jaxvae.runs.progress import Watcher
+from jaxvae.runs.signals import InterruptedRun, Signals
+from jaxvae.training.state import TrainState
+from jaxvae.training.step import Report
+from jaxvae.runs.folder import Workdir
+
+
+class Outlet(NamedTuple):
+    """Where the first process writes; the others have only a ledger that is never read."""
+
+    checkpoints: Checkpoints | None
+    metrics: MetricsFile | None
+    goodput: Goodput
+    record: dict[str, Any] | None = None
+    """What every checkpoint remembers beside the state."""
+
+
+class _Due(NamedTuple):
+    """What a call that was dispatched leaves for the host to handle while the next one runs."""
+
+    step: int
+    steps: int
+    report: Report
+    scores: list[Bounds] | None
+    pictures: tuple[Array, Array] | None
+    saved: TrainState | None
+
+
+class Loop:
+    """One process's part of a run's training."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Workdir,
+        devices: list[Device],
+        dataset: Dataset,
+        watcher: Watcher,
+        evaluator: Evaluator,
+        outlet: Outlet,
+        signals: Signals,
+    ):
+        self.config, self.folder, self.devices, self.dataset = config, folder, devices, dataset
+        self.watcher, self.evaluator, self.outlet, self.signals = watcher, evaluator, outlet, signals
+        self._has_evaluated = False
+
+    def train(
+        self, state: TrainState, start: int, compiled: Future[TrainCall]
+    ) -> tuple[TrainState, dict[str, float | None]]:
+        """Takes every step from ``start`` to the last; returns the state after it, saved, and the speed.
+
+        ``compiled`` will be the call that takes ``steps_per_call(config, start)`` of them at once. Raises
+        InterruptedRun, after saving, if a signal asks to stop; NonFiniteError; and WriteError.
+        """
+        train = self.config.train
+        # A program that was kept is there at once. One that is compiled takes longer than this import, for
+        # which training would have to stop later.
+        if not wait([compiled], timeout=1.0).done and self.outlet.checkpoints is not None:
+            import_orbax()
+        call = compiled.result()
+        self.outlet.goodput.until_now("compile")
+        per_call = call.steps
+        if not call.streamed and per_call < min(10, train.steps_per_call, train.steps):
+            self.watcher.say(
+                f"Note: only {per_call} steps fit one compiled call, which may be slower: give train.steps, "
+                "log_every, eval_every and checkpoint_every a larger common divisor."
+            )
+        self.watcher.start(start, train.steps)
+        self._begin(start, call.streamed)
+        # With several processes pmap itself makes copies that the guard would refuse.
+        guard = "disallow" if processes.count() == 1 else "allow"
+        with self.signals.deferring(), jax.transfer_guard(guard):
+            due = None
+            for step in range(start, train.steps, per_call):
+                state, report = call(state, step, self.signals.asked is not None)
+                self._waited = call.waited
+                previous, due = due, self._dispatch(state, report, step + per_call, per_call)
+                if previous is not None:
+                    self._handle(previous, state)
+                if self._stops(previous):
+                    break
+            assert due is not None
+            self._handle(due, state)
+            seconds = self._seconds()
+            if due.saved is None:
+                self._save(due.step, snapshot(state))
+            # Not under ``_writing``: a run whose last state is not saved has not ended well.
+            with self.outlet.goodput.spending("checkpoint_stall"):
+                if self.outlet.checkpoints is not None:
+                    self.outlet.checkpoints.wait()
+            with self._writing():
+                self.outlet.goodput.secured(due.step)
+                self.outlet.goodput.write()
+        self.watcher.close()
+        if due.step < train.steps or self.signals.asked is not None:
+            self._interrupted(due.step)
+        trained = (due.step - start) * train.batch_size
+        return state, {
+            "examples_per_second": trained / (seconds - self._earlier),
+            "compile_seconds": call.compile_seconds,
+            "train_seconds": seconds,
+            "data_wait": self._waited / (seconds - self._earlier),
+        }
+
+    def _stops(self, previous: _Due | None) -> bool:
+        """Whether the call in flight is the last: here and now, or, if there are several processes, once
+        all of them have it from the report of the call before."""
+        if processes.count() == 1:
+            return self.signals.asked is not None
+        return previous is not None and bool(jax.device_get(previous.report.stop))
+
+    def _interrupted(self, step: int) -> NoReturn:
+        # Another process may have been asked, not this one.
+        number = self.signals.asked or signal.SIGTERM
+        raise InterruptedRun(
+            f"Stopped at step {step} of {self.config.train.steps}, saved in "
+            f"{self.folder.checkpoints / str(step)}. The same command continues from there.",
+            number,
+        )
+
+    def _dispatch(self, state: TrainState, report: Report, step: int, steps: int) -> _Due:
+        """Starts what is due after ``step`` before the next call reuses the state's memory."""
+        train, last = self.config.train, step == self.config.train.steps
+        evaluates = step % train.eval_every == 0 and not last
+        scores = pictures = None
+        if evaluates:
+            # The first time, this compiles.
+            with self.outlet.goodput.spending("evaluate" if self._has_evaluated else "compile"):
+                scores = self.evaluator.dispatch(state.evaluated, self.config.eval.interim_importance_samples)
+                pictures = self.evaluator.pictures(state.evaluated)
+            self._has_evaluated = True
+        saves = step % train.checkpoint_every == 0 or last
+        return _Due(step, steps, report, scores, pictures, snapshot(state) if saves else None)
+
+    def _handle(self, due: _Due, newest: TrainState) -> None:
+        """Writes down what a call left; waits for that call, not for the one that runs now."""
+        report = jax.device_get(due.report)
+        if self.config.train.non_finite == "stop" and report.failed >= 0:
+            # The failed call was undone, and the one after it did nothing: the newest state is that before.
+            start = due.step - due.steps
+            alone = processes.count() == 1
+            devices = self.devices if alone else local_devices(self.devices)[:1]
+            explanation = explain(self.config, self.dataset, devices, newest, start, int(report.failed))
+            raise NonFiniteError(
+                int(report.failed),
+                f"{explanation}\nTraining stopped before this step; what is saved is finite. A smaller "
+                "learning rate may help (in a new run), or --train.non_finite skip, which leaves such steps "
+                "out.",
+            )
+        self.watcher.advance(due.steps)
+        if due.step % self.config.train.log_every == 0 or due.step == self.config.train.steps:
+            self._log(due.step, report)
+        if due.scores is not None and due.pictures is not None:
+            samples = self.config.eval.interim_importance_samples
+            with self.outlet.goodput.spending("evaluate"):
+                jax.block_until_ready(due.scores)
+            self._evaluated(due.step, self.evaluator.summarise(due.scores, samples), due.pictures)
+        if due.saved is not None:
+            self._save(due.step, due.saved)
+        with self._writing():
+            if self.outlet.checkpoints is not None:
+                self.outlet.checkpoints.check()
+            self.outlet.goodput.until_now("train")
+            self.outlet.goodput.move(self._waited - self._booked, "train", "data_wait")
+            self._booked = self._waited
+            self.outlet.goodput.write(every=1.0)
+
+    def _save(self, step: int, state: TrainState) -> None:
+        if self.outlet.checkpoints is None or self.outlet.metrics is None:
+            return
+        goodput = self.outlet.goodput
+        with goodput.spending("checkpoint_stall"):
+            # A failure of the write before is said here, and this one is tried all the same.
+            with self._writing():
+                self.outlet.checkpoints.wait()
+            record = {**(self.outlet.record or {}), "seconds": dict(goodput.seconds)}
+            self.outlet.checkpoints.save(step, state, record, self.outlet.metrics.sync)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What cannot be written stops the run, or is only said, as ``train.write_errors`` wants."""
+        try:
+            yield
+        except (OSError, WriteError) as error:
+            if not isinstance(error, WriteError):
+                error = WriteError(
+                    f"{error.filename or self.folder.path} cannot be written: {error.strerror}"
+                )
+            if self.config.train.write_errors == "stop":
+                raise error from None
+            self.watcher.say(f"Warning: {error}")
+
+    def _begin(self, step: int, streamed: bool) -> None:
+        self._started = self._logged_at = time.perf_counter()
+        self._earlier = self.outlet.metrics.seconds if self.outlet.metrics is not None else 0.0
+        self._logged_step, self._streamed = step, streamed
+        self._waited = self._booked = self._logged_wait = 0.0
+
+    def _seconds(self) -> float:
+        return self._earlier + time.perf_counter() - self._started
+
+    def _log(self, step: int, report: Report) -> None:
+        now = time.perf_counter()
+        totals = jax.tree.map(float, report.totals)
+        steps = totals.steps or math.nan
+        rate, distortion = totals.rate / steps, totals.distortion / steps
+        examples = (step - self._logged_step) * self.config.train.batch_size
+        line = {
+            "step": step,
+            "split": "train",
+            "elbo": -(rate + distortion),
+            "rate": rate,
+            "distortion": distortion,
+            "loss": totals.loss / steps,
+            "learning_rate": float(report.learning_rate),
+            "examples_per_second": examples / (now - self._logged_at),
+            "seconds": self._seconds(),
+        }
+        if self._streamed:
+            line["data_wait"] = (self._waited - self._logged_wait) / (now - self._logged_at)
+            self._logged_wait = self._waited
+        if totals.skipped:
+            line["skipped"] = int(totals.skipped)
+            self.watcher.say(f"Warning: {line['skipped']} steps up to {step} were not finite and skipped.")
+        self._logged_at, self._logged_step = now, step
+        self._append(line)
+        self.watcher.training(line)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        with self._writing():
+            if self.outlet.metrics is not None:
+                self.outlet.metrics.append(line)
+
+    def _evaluated(self, step: int, test: dict[str, Any], pictures: tuple[Array, Array]) -> None:
+        self._append({"step": step, "split": "test", **test})
+        self.watcher.evaluation(step, test)
+        for name, images in zip(("samples", "reconstructions"), pictures, strict=True):
+            columns = self.config.eval.grid if name == "samples" else self.config.eval.grid // 2 * 2
+            self._picture(self.folder.images / f"{name}-{step}.png", jax.device_get(images), columns)
+
+    def _picture(self, path: Path, images: np.ndarray, columns: int) -> None:
+        if processes.is_first():
+            with self._writing():
+                write_grid(path, images, columns)
+
+    def evaluate_last(self, state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
+        """Scores the last state with the full number of samples, draws its pictures, writes both down."""
+        samples = self.config.eval.importance_samples
+        pictures = self.evaluator.pictures(state.evaluated)
+        scores = self.evaluator.dispatch(state.evaluated, samples)
+        test = {**self.evaluator.summarise(scores, samples), **extra}
+        self._evaluated(self.config.train.steps, test, pictures)
+        return test

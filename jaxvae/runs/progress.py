@@ -1,0 +1,117 @@
+"""What does the person watching see?"""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+from jaxvae.data.load import Dataset
+from jaxvae.runs.goodput import PARTS
+from jaxvae.data.placement import Places
+
+
+class Watcher:
+    """A progress bar (on a terminal) and the lines above it; none of it if it is ``silent``."""
+
+    def __init__(self, silent: bool = False):
+        self._silent = silent
+        self._bar: tqdm | None = None
+
+    def say(self, line: str) -> None:
+        """One line on standard output, clear of the bar."""
+        if self._silent:
+            return
+        tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def images(self, dataset: Dataset, places: Places) -> None:
+        """What the run trains on, and where that is."""
+        train, test = dataset.train, dataset.test
+        height, width, channel = train.shape[1:]
+        self.say(
+            f"Images: {dataset.title}, {len(train):,} to train and {len(test):,} to test, "
+            f"{height}x{width}x{channel}, {(train.nbytes + test.nbytes) / 1e6:,.1f} MB, {places.describe()}."
+        )
+        if dataset.remarks:
+            self.say(dataset.remarks)
+
+    def start(self, step: int, steps: int) -> None:
+        """Shows the bar; it hides itself where there is no terminal."""
+        hidden = True if self._silent else None
+        self._bar = tqdm(total=steps, initial=step, unit="step", disable=hidden, dynamic_ncols=True)
+
+    def advance(self, steps: int) -> None:
+        """Moves the bar by ``steps``."""
+        if self._bar is not None:
+            self._bar.update(steps)
+
+    def training(self, line: dict[str, Any]) -> None:
+        """Shows a line of training metrics beside the bar."""
+        if self._bar is not None:
+            rate = f"{line['examples_per_second']:,.0f} examples/s"
+            self._bar.set_postfix_str(f"ELBO {line['elbo']:.2f}, {rate}", refresh=False)
+
+    def evaluation(self, step: int, test: dict[str, Any]) -> None:
+        """One line for an evaluation."""
+        self.say(
+            f"step {step:>7}  test ELBO {test['elbo']:.2f}  rate {test['rate']:.2f}  "
+            f"distortion {test['distortion']:.2f}  NLL <= {test['nll']:.2f} "
+            f"({test['importance_samples']} samples)  active units {test['active_units']}"
+        )
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def table(self, summary: dict[str, Any]) -> None:
+        """The final test numbers, in nats per image unless another unit is named."""
+        test, throughput, device = summary["test"], summary["throughput"], summary["device"]
+        samples = f"{test['importance_samples']} importance samples"
+        rows = [
+            ("ELBO", _with_error(test, "elbo"), ""),
+            ("  rate", f"{test['rate']:.3f}", "KL[q(z|x) || p(z)]"),
+            ("  distortion", f"{test['distortion']:.3f}", "-E_q log p(x|z)"),
+            ("NLL", _with_error(test, "nll"), f"at most; {samples}"),
+            ("gap", _with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
+            ("bits per dimension", f"{test['bits_per_dim']:.4f}", ""),
+            ("active units", f"{test['active_units']}", "latents whose mean varies"),
+        ]
+        if "sigma" in test:
+            rows.append(("sigma", f"{test['sigma']:.5f}", "of a pixel, given z"))
+        self.say(
+            f"\nTest, step {summary['step']}, {test['examples']} images, {pixels(summary['data'])}, "
+            "nats per image:"
+        )
+        for name, value, remark in rows:
+            self.say(f"  {name:<20}{value:>20}   {remark}".rstrip())
+        if throughput["examples_per_second"] is not None:
+            self.say(
+                f"Trained at {throughput['examples_per_second']:,.0f} examples/s on {device['count']} x "
+                f"{device['kind']}; {throughput['train_seconds']:.0f} s, after "
+                f"{throughput['compile_seconds']:.1f} s of compiling."
+            )
+        goodput = summary["goodput"]
+        spent = ", ".join(
+            f"{name.replace('_', ' ')} {goodput[name + '_seconds']:.1f}"
+            for name in PARTS
+            if name != "data_wait" or goodput["data_wait_seconds"]
+        )
+        self.say(f"Wall time {goodput['wall_seconds']:.1f} s: {spent}.")
+
+
+def _with_error(test: dict[str, Any], name: str) -> str:
+    return f"{test[name]:.3f} +- {test[name + '_stderr']:.3f}"
+
+
+def pixels(data: dict[str, Any]) -> str:
+    """What was done to pixels before the model saw them, on which every likelihood depends."""
+    if data["dequantization"] != "none":
+        return "dequantised pixels / 256"
+    return {
+        "none": "pixels / 255",
+        "threshold": "binarised by a threshold",
+        "static": "statically binarised",
+        "dynamic": "dynamically binarised",
+    }[data["binarization"]]
