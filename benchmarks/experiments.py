@@ -61,7 +61,7 @@ def weights(config: Config, image_shape: tuple[int, ...]) -> int:
     import jax
     import jax.numpy as jnp
 
-    from jaxvae.models.vae import build_vae
+    from jaxvae.models.build import build_vae
 
     mean = jax.ShapeDtypeStruct(image_shape, jnp.float32)
     shapes = jax.eval_shape(lambda m: build_vae(config.model, m, key=jax.random.key(0)), mean)

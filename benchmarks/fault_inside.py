@@ -33,7 +33,7 @@ from jaxvae.runs.checkpoint import Checkpoints, Restored
 from jaxvae.runs.fit import fit
 from jaxvae.runs.manifest import verify
 from jaxvae.runs.replay import NonFiniteError
-from jaxvae.runs.untrained import untrained_state
+from jaxvae.runs.run import untrained_state
 from jaxvae.training import order
 
 SMALL = Config(

@@ -25,7 +25,7 @@ from jaxvae.config import Config
 from jaxvae.data.load import load
 from jaxvae.runs.checkpoint import Checkpoints
 from jaxvae.runs.folder import Workdir
-from jaxvae.runs.untrained import untrained_state
+from jaxvae.runs.run import untrained_state
 
 
 def interrupted(bench: Bench, fault: str, trials: int, *numbers: signal.Signals) -> Outcome:

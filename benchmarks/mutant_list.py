@@ -307,7 +307,7 @@ MUTANTS = [
     ),
     *_area(
         "the run",
-        "runs/trained",
+        "runs/run",
         ("the weights are loaded, not their average", "[:1]).evaluated", "[:1]).model", f"{RUN}::test_the_loaded_model_is_the_average_at_the_last_step"),
     ),
     *_area(

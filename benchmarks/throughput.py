@@ -21,7 +21,7 @@ from benchmarks.experiments import MODELS, experiment, matrix_flops
 from jaxvae.config import Config
 from jaxvae.config.fields import Precision
 from jaxvae.data.load import load
-from jaxvae.runs.untrained import untrained_state
+from jaxvae.runs.run import untrained_state
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import choose_devices, replicate
 

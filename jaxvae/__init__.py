@@ -1,20 +1,43 @@
 """Variational autoencoders in JAX: exact, fast, and impossible to lose.
 
-``train.py`` is the way in; ``load_model`` is the way back to what it trained.
+``python train.py`` is the way in from a shell, ``train`` from Python; ``Run`` and ``load_model`` are the ways
+back to what was trained. Whatever is not in ``__all__``, or is not named by the README, may change.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxvae.runs.trained import load_model
+    from jaxvae.config import Config, Data, Eval, Model, Objective, Optimizer, Train
+    from jaxvae.runs.run import Run, load_model
+    from jaxvae.runs.train import Trained, train
 
-__all__ = ["load_model"]
+_PLACES = {
+    **dict.fromkeys(("Config", "Data", "Eval", "Model", "Objective", "Optimizer", "Train"), "jaxvae.config"),
+    **dict.fromkeys(("Run", "load_model"), "jaxvae.runs.run"),
+    **dict.fromkeys(("Trained", "train"), "jaxvae.runs.train"),
+}
+__all__ = [
+    "Config",
+    "Data",
+    "Eval",
+    "Model",
+    "Objective",
+    "Optimizer",
+    "Run",
+    "Train",
+    "Trained",
+    "load_model",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     # Importing the package stays free of JAX, so that the command line answers mistakes at once.
-    if name == "load_model":
-        from jaxvae.runs.trained import load_model
-
-        return load_model
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'jaxvae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

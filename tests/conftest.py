@@ -36,7 +36,8 @@ import pytest
 
 from jaxvae.config import Config, Data, Eval, Model, Train
 from jaxvae.data.load import load
-from jaxvae.models.vae import VAE, build_vae
+from jaxvae.models.build import build_vae
+from jaxvae.models.vae import VAE
 
 jax.config.update("jax_default_matmul_precision", "highest")
 # And a test finds what earlier ones have compiled, which takes most of their time.

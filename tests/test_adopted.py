@@ -17,7 +17,7 @@ from jaxvae.runs.evaluation import Evaluator
 from jaxvae.training.diagnosis import diagnose
 from jaxvae.training.parallel import AXIS, map_over_devices, replicate, split_batch
 from jaxvae.training.state import initial_state, state_of
-from jaxvae.training.step import compute_copy, make_train_steps, train_keys
+from jaxvae.training.step import make_train_steps, train_keys
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
 CONFIG = Config(
@@ -108,7 +108,7 @@ def test_it_is_saved_read_scored_drawn_and_diagnosed(model, tmp_path):
 
 
 def test_only_numbers_that_can_be_rounded_are_cast(model):
-    low = compute_copy(model, "bfloat16")
+    low = model.in_precision("bfloat16")
     assert low.encoder.arrays.mlp.layers[0].weight.dtype == jnp.bfloat16
     assert low.encoder.arrays.version.dtype == jnp.int32
     posterior, exact = (m.encode(jnp.full((8, 8, 1), 0.3)) for m in (low, model))

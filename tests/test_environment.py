@@ -31,7 +31,7 @@ from jaxvae.runs import manifest
 from jaxvae.config import Config, Data, Eval, Model, Train
 from jaxvae.data.load import load
 from jaxvae.runs.fit import fit
-from jaxvae.runs.untrained import untrained_state
+from jaxvae.runs.run import untrained_state
 
 folder = Path(sys.argv[1])
 config = Config(

@@ -16,7 +16,8 @@ from jaxvae.config import Config, Optimizer, Train
 from jaxvae.data.load import load
 from jaxvae.errors import UserError
 from jaxvae.runs.checkpoint import WriteError
-from jaxvae.runs.fit import fit, versions
+from jaxvae.runs.fit import fit
+from jaxvae.runs.summary import versions
 from jaxvae.system.lock import Lock
 from jaxvae.training.fused_steps import steps_per_call
 

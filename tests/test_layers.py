@@ -14,7 +14,19 @@ STANDARD = {
     *("collections", "contextlib", "dataclasses", "difflib", "enum", "errno", "functools", "hashlib"),
     *("importlib", "io", "itertools", "json", "logging", "math", "numbers", "os", "pathlib", "re", "shutil"),
     *("signal", "socket", "sys", "tempfile", "threading", "time", "traceback", "types", "typing"),
-    *("warnings", "zlib", "concurrent", "builtins", "atexit", "ast", "linecache", "uuid", "runpy"),
+    *(
+        "warnings",
+        "zlib",
+        "concurrent",
+        "builtins",
+        "atexit",
+        "ast",
+        "linecache",
+        "select",
+        "platform",
+        "uuid",
+        "runpy",
+    ),
 }
 ARRAYS = {"equinox", "jax", "jaxtyping", "numpy"}
 KNOWS = {
@@ -22,7 +34,7 @@ KNOWS = {
     "errors": STANDARD,
     "system": STANDARD | {"fcntl"},
     "config": STANDARD,
-    "models": ARRAYS | {"collections", "functools", "itertools", "math", "typing"},
+    "models": ARRAYS | {"abc", "collections", "functools", "itertools", "math", "types", "typing"},
     "training": ARRAYS | {"jaxlib", "optax"} | STANDARD,
 }
 
@@ -109,5 +121,6 @@ def test_files_and_folders_stay_small():
     # Little enough to read in an afternoon. Whoever needs more says here what for: integrity, signals,
     # several processes and replay took it from 2,000; convolutions, compiling and profiles, from 3,500; every
     # source of images, and their streaming, from 4,600; mistakes that are answered, and every
-    # kind of image file and array, from 6,200.
-    assert sum(lengths.values()) <= 9300, lengths
+    # kind of image file and array, from 6,200; the seams for a user's own model, and runs as Python objects,
+    # from 9,300.
+    assert sum(lengths.values()) <= 10_500, lengths

@@ -10,7 +10,6 @@ import pytest
 from jaxvae.config import Config, Model
 from jaxvae.models.networks import MLP, ConvDecoder, ConvEncoder, Convolution, MLPDecoder, MLPEncoder
 from jaxvae.training.state import state_shapes
-from jaxvae.training.step import compute_copy
 
 
 def numpy_mlp(mlp, x, activation):
@@ -129,7 +128,7 @@ def test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32(architect
     model = Model(latent_dim=2, hidden=(4,), likelihood="gaussian", sigma=0.3, **conv)  # type: ignore[arg-type]
 
     def said(vae, x):
-        low: Any = compute_copy(vae, "bfloat16")
+        low: Any = vae.in_precision("bfloat16")
         posterior = low.encode(x)
         likelihood = low.decode(posterior.mean)
         parts = (posterior.mean, posterior.log_scale, likelihood.mean, likelihood.log_scale)
@@ -143,5 +142,5 @@ def test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32(architect
 
 def test_sigma_keeps_the_digits_that_bfloat16_has_not(make_vae):
     vae = make_vae(shape=(2, 2, 1), latent_dim=2, hidden=(4,), likelihood="gaussian", sigma=0.3)
-    low: Any = compute_copy(vae, "bfloat16")
+    low: Any = vae.in_precision("bfloat16")
     np.testing.assert_allclose(np.exp(float(low.decode(jnp.zeros(2)).log_scale)), 0.3, rtol=1e-5)

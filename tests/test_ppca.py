@@ -11,7 +11,8 @@ import pytest
 import jaxvae
 from jaxvae.config import Data
 from jaxvae.data.load import load
-from jaxvae.models.vae import GaussianLikelihood
+from jaxvae.models.likelihoods import GaussianLikelihood
+from jaxvae.models.vae import VAE
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.fit import fit
 from jaxvae.training.parallel import choose_devices
@@ -60,6 +61,7 @@ def check(folder, config, *, log_likelihood, variance):
     np.testing.assert_allclose(best[0], closed.training_log_likelihood(), rtol=1e-9)
     summary = fit(config, folder)
     model = jaxvae.load_model(folder)
+    assert isinstance(model, VAE)
     assert isinstance(model.likelihood, GaussianLikelihood)
     learned = float(np.exp(2 * np.asarray(model.likelihood.log_sigma, np.float64)))
     assert abs(learned / closed.variance - 1) < variance

@@ -18,7 +18,7 @@ from jaxvae.config import Config, Data, Eval, Model, Optimizer, Train
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.fit import fit
 from jaxvae.runs.replay import replay
-from jaxvae.runs.untrained import untrained_state
+from jaxvae.runs.run import untrained_state
 from jaxvae.training.parallel import replicate
 from jaxvae.training.state import state_shapes
 

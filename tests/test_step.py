@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.models.objectives import ELBO
 from jaxvae.training.parallel import AXIS, map_over_devices, replicate, split_batch
 from jaxvae.training.state import initial_state
 from jaxvae.training.step import (
     as_rows,
     batch_loss,
-    compute_copy,
     example_inputs,
     make_train_steps,
     train_keys,
@@ -91,7 +91,9 @@ def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():
     x, keys = inputs_of(
         config.data, train_keys(config), state.step, positions, jnp.asarray(ROWS[0]), jnp.asarray(IMAGES)
     )
-    grads = jax.jit(jax.grad(lambda m: batch_loss(m, x, keys, jnp.float32(1), "float32")[0]))(state.model)
+    grads = jax.jit(jax.grad(lambda m: batch_loss(m, x, keys, ELBO(), jnp.int32(0), "float32", AXIS)[0]))(
+        state.model
+    )
     after, _ = run(config, calls=[(0, 1)])
     expected = jax.tree.map(lambda w, g: w - 0.01 * g / (jnp.abs(g) + 1.0), state.model, grads)
     for ours, wanted in zip(jax.tree.leaves(after.model), jax.tree.leaves(expected), strict=True):
@@ -189,7 +191,7 @@ def test_bfloat16_computes_low_keeps_weights_high_and_trains_alike():
     high_state, high = run(config)
     low_state, report = run(low)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(low_state.model)} == {"float32"}
-    networks = compute_copy(low_state.model, "bfloat16")
+    networks = low_state.model.in_precision("bfloat16")
     assert {leaf.dtype.name for leaf in jax.tree.leaves((networks.encoder, networks.decoder))} == {"bfloat16"}
     np.testing.assert_allclose(report[-1].totals.loss, high[-1].totals.loss, rtol=5e-3)
     with pytest.raises(AssertionError):

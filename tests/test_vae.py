@@ -6,8 +6,8 @@ import pytest
 
 from jaxvae.config import Config, Data, Model
 from jaxvae.data import load
+from jaxvae.models.build import build_vae
 from jaxvae.models.distributions import Bernoulli, Gaussian
-from jaxvae.models.vae import build_vae
 from jaxvae.runs.evaluation import Evaluator
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from jaxvae.config import Config, Data, Eval, Model, Objective, Optimizer, Train
-from jaxvae.config.fields import USES, flat, to_dict, with_field
-from jaxvae.config.validation import Origin, validate
+from jaxvae.config.fields import flat, to_dict, with_field
+from jaxvae.config.validation import USES, Origin, validate
 from jaxvae.errors import UserError
 from jaxvae.profiling.profile import profile
 from jaxvae.runs.fit import fit

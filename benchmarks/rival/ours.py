@@ -11,16 +11,17 @@ from benchmarks.rival.setting import BETA1, BETA2, EPSILON, LEARNING_RATE, Setti
 from benchmarks.tables import device_name
 from jaxvae.config import Config, Optimizer, Train
 from jaxvae.data.load import pixel_mean
-from jaxvae.models.vae import VAE
+from jaxvae.models.vae import VAE, AbstractVAE
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import choose_devices, replicate
 from jaxvae.training.state import TrainState, initial_state
 
 
 def make_setting(
-    config: Config, images: UInt8[np.ndarray, "example height width channel"], model: VAE
+    config: Config, images: UInt8[np.ndarray, "example height width channel"], model: AbstractVAE
 ) -> Setting:
     """What everybody is given: the images and batches of an experiment, and the weights to start from."""
+    assert isinstance(model, VAE)
     parts = []
     # The others' kernels all end with the channels of the smaller image; our encoder's begin with them.
     for part, outer in ((model.encoder, 0), (model.decoder, -1)):

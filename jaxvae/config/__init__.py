@@ -4,10 +4,11 @@
 - ``validation``: which values cannot work, wherever a configuration comes from.
 - ``conversion``: has a value the type that its field declares?
 - ``experiment_file``: an experiment's own file, ``configs/NAME.py`` or a path to one.
+- ``own_code``: the functions that such a file may define, found again by whoever opens the run.
 
 Knows nothing of the other folders but paths (``system``) and errors.
 """
 
-from jaxvae.config.fields import Config, Data, Eval, Model, Objective, Optimizer, Train
+from jaxvae.config.fields import Code, Config, Data, Eval, Model, Objective, Optimizer, Train
 
-__all__ = ["Config", "Data", "Eval", "Model", "Objective", "Optimizer", "Train"]
+__all__ = ["Code", "Config", "Data", "Eval", "Model", "Objective", "Optimizer", "Train"]

@@ -1,14 +1,15 @@
 """What does an experiment's file say? And, if it is not a good one, what is wrong in which line?"""
 
+import dataclasses
 import linecache
 import re
-import runpy
 import traceback
 from pathlib import Path
 
 from jaxvae import config as fields
 from jaxvae.config.conversion import suggest, unknown_field
 from jaxvae.config.fields import Config
+from jaxvae.config.own_code import own_code, run_file
 from jaxvae.config.validation import Origin, validate
 from jaxvae.errors import ReportedError, UserError
 from jaxvae.system.paths import meant_path
@@ -42,7 +43,7 @@ def load_experiment(path: Path) -> Config:
     Raises UserError with the file, and the line or the fields, if anything in it is wrong.
     """
     try:
-        found = runpy.run_path(str(path))
+        found, digest = run_file(path)
     except (ReportedError, KeyboardInterrupt):
         raise
     except BaseException as error:
@@ -51,6 +52,7 @@ def load_experiment(path: Path) -> Config:
     if not isinstance(config, Config):
         is_what = "it defines none" if "config" not in found else f"there it is {_kind(config)}"
         raise UserError(f"{path} must define config = Config(...): {is_what}")
+    config = dataclasses.replace(config, code=own_code(path, found, digest))
     return validate(config, Origin(str(path)), types_only=True)
 
 

@@ -5,8 +5,7 @@ field is its ``--help``.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 Binarization = Literal["none", "threshold", "static", "dynamic"]
 Activation = Literal["relu", "gelu", "silu", "tanh"]
@@ -162,6 +161,18 @@ class Eval:
 
 
 @dataclasses.dataclass(frozen=True)
+class Code:
+    """The experiment's own code, if its file defines ``build`` or ``objective``: filled in from the file."""
+
+    file: str | None = None
+    """The experiment's file, where it defines a model or an objective of its own."""
+    sha256: str | None = None
+    """SHA-256 of that file and of the modules beside it that it imports."""
+    accept_changed: bool = False
+    """Go on with a run although that code is not what the run was begun with."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """One experiment, whole."""
 
@@ -173,7 +184,11 @@ class Config:
     optimizer: Optimizer = Optimizer()
     train: Train = Train()
     eval: Eval = Eval()
+    code: Code = Code()
 
+
+IN_MEMORY = "(arrays in memory)"
+"""``data.name`` of a run whose images a Python caller gave."""
 
 FIXED_PARTS = 8
 """Into how many equal parts ``train.reduction`` fixed cuts every batch; the number of devices divides it."""
@@ -196,6 +211,8 @@ WHICH_PIXELS = frozenset(
 MAY_CHANGE = WHICH_PIXELS | {
     "data.placement",
     "data.workers",
+    "code.file",
+    "code.accept_changed",
     "train.steps",
     "train.steps_per_call",
     "train.log_every",
@@ -213,43 +230,6 @@ MAY_CHANGE = WHICH_PIXELS | {
 """Fields that may differ when a run continues: none changes what a given finite step computes, apart
 from ``train.steps`` through the learning-rate schedule, which the run then says. Those of ``WHICH_PIXELS``
 would, but a checkpoint knows the SHA-256 of all pixels, and those must be the same."""
-
-
-class Use(NamedTuple):
-    """When a field has an effect."""
-
-    holds: Callable[[Config], bool]
-    of: tuple[str, ...]
-    """The fields that decide it."""
-    choose: str
-    """What to type for it to have one."""
-
-
-USES = {
-    "data.resize": Use(lambda c: c.data.image_size is not None, ("data.image_size",), "--data.image_size N"),
-    "data.workers": Use(
-        lambda c: c.data.placement != "resident", ("data.placement",), "--data.placement stream"
-    ),
-    "model.channels": Use(
-        lambda c: c.model.architecture == "conv", ("model.architecture",), "--model.architecture conv"
-    ),
-    "model.activation": Use(
-        lambda c: bool(c.model.hidden) or c.model.architecture == "conv",
-        ("model.hidden", "model.architecture"),
-        "--model.hidden WIDTH, or --model.architecture conv",
-    ),
-    "model.sigma": Use(
-        lambda c: c.model.likelihood == "gaussian", ("model.likelihood",), "--model.likelihood gaussian"
-    ),
-    "model.learn_sigma": Use(
-        lambda c: c.model.likelihood == "gaussian", ("model.likelihood",), "--model.likelihood gaussian"
-    ),
-    "objective.beta_warmup_steps": Use(
-        lambda c: c.objective.beta > 0, ("objective.beta",), "--objective.beta above 0"
-    ),
-}
-"""Fields that do nothing unless others have certain values; all the rest are always used, as far as the
-configuration alone can tell."""
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Which values of a configuration cannot work? Wherever it comes from, it is checked here, once."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jaxvae.config.conversion import Problem, convert, show
-from jaxvae.config.fields import FIXED_PARTS, USES, Config, flat, to_dict, with_field
+from jaxvae.config.fields import FIXED_PARTS, Config, flat, to_dict, with_field
 from jaxvae.errors import UserError
 
 
@@ -146,7 +146,8 @@ def _check_together(check: _Check) -> None:
         "data.binarization",
     )
     refuse(
-        model.likelihood == "bernoulli" and data.binarization == "none",
+        # A model of the experiment's own has a likelihood of its own, which is asked once it is built.
+        model.likelihood == "bernoulli" and data.binarization == "none" and config.code.file is None,
         "model.likelihood",
         f"bernoulli needs pixels that are 0 or 1, but {name('data.binarization')} is none: choose "
         "--data.binarization dynamic, static or threshold, or --model.likelihood gaussian",
@@ -171,6 +172,43 @@ def _without_unused(check: _Check, problems: list[Problem]) -> Config:
             section, _, name = field.rpartition(".")
             config = with_field(config, field, getattr(getattr(Config(), section), name))
     return config
+
+
+class Use(NamedTuple):
+    """When a field has an effect."""
+
+    holds: Callable[[Config], bool]
+    of: tuple[str, ...]
+    """The fields that decide it."""
+    choose: str
+    """What to type for it to have one."""
+
+
+USES = {
+    "data.resize": Use(lambda c: c.data.image_size is not None, ("data.image_size",), "--data.image_size N"),
+    "data.workers": Use(
+        lambda c: c.data.placement != "resident", ("data.placement",), "--data.placement stream"
+    ),
+    "model.channels": Use(
+        lambda c: c.model.architecture == "conv", ("model.architecture",), "--model.architecture conv"
+    ),
+    "model.activation": Use(
+        lambda c: bool(c.model.hidden) or c.model.architecture == "conv",
+        ("model.hidden", "model.architecture"),
+        "--model.hidden WIDTH, or --model.architecture conv",
+    ),
+    "model.sigma": Use(
+        lambda c: c.model.likelihood == "gaussian", ("model.likelihood",), "--model.likelihood gaussian"
+    ),
+    "model.learn_sigma": Use(
+        lambda c: c.model.likelihood == "gaussian", ("model.likelihood",), "--model.likelihood gaussian"
+    ),
+    "objective.beta_warmup_steps": Use(
+        lambda c: c.objective.beta > 0, ("objective.beta",), "--objective.beta above 0"
+    ),
+}
+"""Fields that do nothing unless others have certain values; all the rest are always used, as far as the
+configuration alone can tell."""
 
 
 MOST = 2**31 - 1

@@ -114,6 +114,9 @@ def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
             f"all pixels are from {used[0]} to {used[-1]}, so that --data.binarization threshold, which is "
             "at 127, makes all the same; these images suit " + GAUSSIAN
         ]
+    if config.code.file is not None:
+        # Nothing here is known of a likelihood of the experiment's own.
+        return []
     if model.likelihood == "gaussian" and (binarizes or levels[1:-1].sum() == 0):
         if data.dequantization != "none":
             return []

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from jaxvae.config import Data
+from jaxvae.config.fields import IN_MEMORY
 from jaxvae.data.dataset import OPTIONS, Dataset, Source, one_line
 from jaxvae.data.memory_map import blocks
 from jaxvae.data.sources.idx import decode_idx
@@ -87,6 +88,11 @@ def _named(config: Data) -> "Path | Name":
     named = f"--data.name {printable(config.name)}"
     if not config.name:
         raise UserError("--data.name is empty: . is the current folder")
+    if config.name == IN_MEMORY:
+        raise UserError(
+            "the images of this run were arrays in memory: give them again, as in "
+            "jaxvae.train(images, workdir)"
+        )
     try:
         path = Path(config.name).expanduser()
         path.stat()

@@ -1,8 +1,9 @@
 """What is the mathematics of one image? Pure functions and modules; ``jax.vmap`` is the caller's.
 
-- ``vae``: the model, encoder to likelihood.
+- ``vae``: what is asked of every model, and the one with one level of latents.
+- ``build``: which model and objective a configuration stands for; an experiment's own.
+- ``likelihoods``: p(x|z). ``priors``: p(z). ``distributions``: densities, draws, KL divergences.
 - ``objectives``: what is maximised, and the importance-weighted bound.
-- ``distributions``: log-densities, draws and KL divergences.
 - ``networks``, ``convolution``: the encoders and decoders that come with the package.
 - ``stock_modules``: how modules of other libraries become part of a model.
 - ``preprocessing``: from a stored image to what the model sees.

@@ -4,6 +4,7 @@ Each distribution is of ONE example: its log-density is summed over every dimens
 nats. All formulas stay finite in float32 for every finite parameter that the networks can produce.
 """
 
+import abc
 import math
 
 import equinox as eqx
@@ -33,7 +34,37 @@ def unbounded_log_scale(log_scale: float) -> float:
     return LOG_SCALE_BOUND * math.atanh(log_scale / LOG_SCALE_BOUND)
 
 
-class Gaussian(eqx.Module):
+class AbstractDistribution(eqx.Module):
+    """A distribution over arrays of one shape, whose parameters are its leaves.
+
+    That of an image has a ``mean`` too, or what is to be shown in its place.
+
+    ``jax.lax.stop_gradient(distribution)`` is the same distribution with constant parameters.
+    """
+
+    @abc.abstractmethod
+    def log_prob(self, x: ArrayLike) -> Float[Array, ""]:
+        """Log-density, or log-probability, of one value, summed over its dimensions, in nats."""
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "..."]:
+        """One draw, differentiable in the parameters. Posteriors and priors must have it."""
+        raise NotImplementedError(f"{type(self).__name__} does not define sample(key)")
+
+    def sample_and_log_prob(self, key: Key[Array, ""]) -> tuple[Float[Array, "..."], Float[Array, ""]]:
+        """A draw and its log-density; to be overridden where both together are cheaper, as of a flow."""
+        value = self.sample(key)
+        return value, self.log_prob(value)
+
+
+def rate(q: AbstractDistribution, p: AbstractDistribution, z: Float[Array, "..."]) -> Float[Array, ""]:
+    """KL[q || p] in nats: its closed form where there is one, else the unbiased estimate of a draw z ~ q,
+    ``log q(z) - log p(z)``."""
+    if isinstance(q, Gaussian) and isinstance(p, StandardNormal):
+        return q.kl_to_standard_normal()
+    return q.log_prob(z) - p.log_prob(z)
+
+
+class Gaussian(AbstractDistribution):
     """N(mean, diag(exp(2 log_scale))) over an array of any shape.
 
     ``log_scale`` has the shape of ``mean``, or none: one scale for every dimension.
@@ -64,12 +95,22 @@ class Gaussian(eqx.Module):
         return 0.5 * jnp.sum(self.mean**2 + (jnp.expm1(twice) - twice))
 
 
-def standard_normal_log_prob(z: Float[Array, "*shape"]) -> Float[Array, ""]:
-    """Log-density of N(0, I) at z, in nats."""
-    return -0.5 * (jnp.sum(z**2) + z.size * math.log(2 * math.pi))
+class StandardNormal(AbstractDistribution):
+    """N(0, I) over arrays of ``shape``."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "*shape"]:
+        """A draw by ``jax.random.normal``."""
+        return jax.random.normal(key, self.shape, jnp.float32)
+
+    def log_prob(self, x: ArrayLike) -> Float[Array, ""]:
+        """``-1/2 sum(x^2 + log 2 pi)``, in nats."""
+        x = input_checks.value(x, self.shape, in_unit=False)
+        return -0.5 * (jnp.sum(x**2) + x.size * math.log(2 * math.pi))
 
 
-class Bernoulli(eqx.Module):
+class Bernoulli(AbstractDistribution):
     """Independent pixels that are 1 with probability sigmoid(logits)."""
 
     logits: Float[Array, "*shape"]

@@ -1,25 +1,32 @@
 """What is maximised, and how well does the bound hold?
 
-Everything here is of one image and in nats; ``jax.vmap`` is the caller's.
+An objective's ``example`` and ``importance_weighted_bounds`` are of one image; ``jax.vmap`` is the caller's.
+Everything is in nats.
 """
 
-from typing import NamedTuple
+import abc
+from typing import Any, ClassVar, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from jaxvae.models.distributions import standard_normal_log_prob
-from jaxvae.models.vae import VAE
+from jaxvae.models.vae import AbstractVAE, Posterior
 
 
 class Terms(NamedTuple):
     """The two parts of the evidence lower bound of an image, of several, or their means."""
 
-    rate: Float[Array, "*image"]
-    """KL[q(z|x) || p(z)], exact."""
+    rates: Float[Array, "*image level"]
+    """KL[q(z|x) || p(z)] of each level of latents."""
     distortion: Float[Array, "*image"]
     """-E_q[log p(x|z)], estimated."""
+
+    @property
+    def rate(self) -> Any:
+        """The sum over the levels, of JAX's arrays or of NumPy's."""
+        return self.rates.sum(-1)
 
     @property
     def elbo(self) -> Float[Array, "*image"]:
@@ -27,37 +34,70 @@ class Terms(NamedTuple):
         return -(self.distortion + self.rate)
 
 
-def elbo_terms(model: VAE, x: Float[Array, "height width channel"], key: Key[Array, ""]) -> Terms:
-    """Rate and distortion of one image, from one draw z = mean + scale * eps (Kingma and Welling 2013).
+def elbo_terms(model: AbstractVAE, x: Float[Array, "height width channel"], key: Key[Array, ""]) -> Terms:
+    """Rates and distortion of one image, from one draw (Kingma and Welling 2013).
 
     An unbiased estimate of the ELBO and, through the reparameterisation, of its gradient.
     """
-    # The scopes are the names that a profile knows the parts of a step by.
     with jax.named_scope("encoder"):
-        posterior = model.encode(x)
-    with jax.named_scope("noise"):
-        z = posterior.sample(key)
-    with jax.named_scope("decoder"):
-        likelihood = model.decode(z)
+        encoded = model.encode(x)
+    draw = model.draw(encoded, key=key)
     with jax.named_scope("distortion"):
-        distortion = -likelihood.log_prob(x)
-    with jax.named_scope("rate"):
-        return Terms(posterior.kl_to_standard_normal(), distortion)
+        distortion = -draw.likelihood.log_prob(x)
+    return Terms(draw.rates, distortion)
+
+
+class AbstractObjective(eqx.Module):
+    """What training minimises. It has no weights of its own."""
+
+    is_mean: ClassVar[bool] = True
+    """Whether ``batch`` is a mean over examples; only then can ``train.reduction`` fixed cut the batch."""
+
+    @abc.abstractmethod
+    def example(
+        self, model: AbstractVAE, x: Float[Array, "height width channel"], *, key: Key[Array, ""]
+    ) -> Terms:
+        """The terms of one image."""
+
+    @abc.abstractmethod
+    def batch(self, terms: Terms, step: Int[Array, ""], axis_name: str) -> Float[Array, ""]:
+        """The loss of one device's share of a batch at step t (the first is 0), from the terms of its images.
+        Losses and gradients are then averaged over the devices, which are the mapped axis ``axis_name``."""
+
+
+class ELBO(AbstractObjective):
+    """``mean(distortion) + w_t mean(rate)`` with ``w_t = beta min(1, (t + 1) / warmup_steps)``: minus the
+    ELBO where the weight is 1 (beta: Higgins et al. 2017; warm-up: Bowman et al. 2015, arXiv 1511.06349)."""
+
+    beta: float = eqx.field(static=True, default=1.0)
+    warmup_steps: int = eqx.field(static=True, default=0)
+
+    def example(
+        self, model: AbstractVAE, x: Float[Array, "height width channel"], *, key: Key[Array, ""]
+    ) -> Terms:
+        return elbo_terms(model, x, key)
+
+    def weight(self, step: Int[Array, ""]) -> Float[Array, ""]:
+        """w_t, the weight of the rate."""
+        return self.beta * jnp.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
+
+    def batch(self, terms: Terms, step: Int[Array, ""], axis_name: str) -> Float[Array, ""]:
+        return jnp.mean(terms.distortion) + self.weight(step) * jnp.mean(terms.rate)
 
 
 class Bounds(NamedTuple):
     """What several draws from q(z|x) say about one image."""
 
     terms: Terms
-    """Rate, and the distortion's mean over the draws."""
+    """Each rate's and the distortion's mean over the draws."""
     importance_weighted: Float[Array, "*image"]
     """The importance-weighted bound on log p(x)."""
-    posterior_mean: Float[Array, "*image latent"]
-    """The mean of q(z|x), whose variance over images tells which latents are used."""
+    posterior_mean: Float[Array, "*image latent"] | None
+    """The mean of q(z|x), whose variance over images tells which latents are used; None if it has none."""
 
 
 def importance_weighted_bounds(
-    model: VAE,
+    model: AbstractVAE,
     x: Float[Array, "height width channel"],
     key: Key[Array, ""],
     samples: int | Int[Array, ""],
@@ -68,19 +108,32 @@ def importance_weighted_bounds(
     ``fold_in(key, k)``, so a larger K only adds draws. The sum is kept relative to the largest weight so
     far: nothing overflows and memory does not grow with K, which may be a traced number.
     """
-    posterior = model.encode(x)
+    encoded = model.encode(x)
 
-    def draw(k, carry):
-        largest, total, log_likelihoods = carry
-        z = posterior.sample(jax.random.fold_in(key, k))
-        log_likelihood = model.decode(z).log_prob(x)
-        log_weight = log_likelihood + standard_normal_log_prob(z) - posterior.log_prob(z)
+    def drawn(k: Int[Array, ""] | int) -> tuple[Float[Array, ""], Float[Array, ""], tuple]:
+        draw = model.draw(encoded, key=jax.random.fold_in(key, k))
+        log_likelihood = draw.likelihood.log_prob(x)
+        return draw.log_weight(log_likelihood), log_likelihood, _averaged(draw.rates, draw.posterior)
+
+    # What does not depend on the draw, such as a rate in closed form, is summed as its difference from the
+    # first draw's, which is 0, so that its mean has no rounding.
+    _, _, first = drawn(0)
+
+    def add(k, carry):
+        largest, total, log_likelihoods, differences = carry
+        log_weight, log_likelihood, averaged = drawn(k)
         new_largest = jnp.maximum(largest, log_weight)
         total = total * jnp.exp(largest - new_largest) + jnp.exp(log_weight - new_largest)
-        return new_largest, total, log_likelihoods + log_likelihood
+        differences = jax.tree.map(lambda s, now, then: s + (now - then), differences, averaged, first)
+        return new_largest, total, log_likelihoods + log_likelihood, differences
 
     zero = jnp.zeros((), jnp.float32)
-    largest, total, log_likelihoods = jax.lax.fori_loop(0, samples, draw, (zero - jnp.inf, zero, zero))
+    start = (zero - jnp.inf, zero, zero, jax.tree.map(jnp.zeros_like, first))
+    largest, total, log_likelihoods, differences = jax.lax.fori_loop(0, samples, add, start)
     count = jnp.asarray(samples, jnp.float32)
-    terms = Terms(posterior.kl_to_standard_normal(), -log_likelihoods / count)
-    return Bounds(terms, largest + jnp.log(total / count), posterior.mean)
+    rates, posterior_mean = jax.tree.map(lambda then, s: then + s / count, first, differences)
+    return Bounds(Terms(rates, -log_likelihoods / count), largest + jnp.log(total / count), posterior_mean)
+
+
+def _averaged(rates: Float[Array, " level"], posterior: Posterior | None) -> tuple:
+    return rates, None if posterior is None else posterior.mean

@@ -11,10 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from jaxvae.training.compilation import Compiler
 from jaxvae.config import Config
-from jaxvae.training.keys import Stream, fold_in_each, stream
+from jaxvae.data.memory_map import gather
+from jaxvae.data.streaming import ImageStream, rows_at_most
 from jaxvae.models.objectives import Bounds, importance_weighted_bounds
+from jaxvae.models.preprocessing import preprocess
+from jaxvae.models.vae import AbstractVAE
+from jaxvae.training.compilation import Compiler
+from jaxvae.training.keys import Stream, fold_in_each, stream
 from jaxvae.training.parallel import (
     AXIS,
     Device,
@@ -26,10 +30,6 @@ from jaxvae.training.parallel import (
     shard,
     split_batch,
 )
-from jaxvae.data.memory_map import gather
-from jaxvae.models.preprocessing import preprocess
-from jaxvae.data.streaming import ImageStream, rows_at_most
-from jaxvae.models.vae import VAE
 
 ACTIVE_VARIANCE = 0.01
 """A latent is active if its posterior mean varies more than this over the test set (Burda et al. 2015)."""
@@ -63,7 +63,7 @@ class Evaluator:
         self._score = self.map_scores(devices)
         self._draw = jax.jit(self._draw_pictures)
 
-    def prepare(self, model: VAE, compiler: Compiler) -> None:
+    def prepare(self, model: AbstractVAE, compiler: Compiler) -> None:
         """Begins to compile, in the background, what will score and draw models like this one, which may be
         only shapes."""
         images: Any = self._images
@@ -82,7 +82,7 @@ class Evaluator:
         mapped = (False, True, False, False, self._streamed)
         return map_over_devices(self._score_rows, devices, mapped=mapped)
 
-    def dispatch(self, model: VAE, samples: int) -> list[Bounds]:
+    def dispatch(self, model: AbstractVAE, samples: int) -> list[Bounds]:
         """Starts scoring, in one piece or, if images are streamed, several; the results' arrays are filled
         while the host goes on."""
         pieces, scores = self._pieces, []
@@ -138,7 +138,9 @@ class Evaluator:
         rate, distortion = flat(host.terms.rate), flat(host.terms.distortion)
         elbo, log_likelihood = -(rate + distortion), flat(host.importance_weighted)
         gap = log_likelihood - elbo
-        variance = np.var(flat(host.posterior_mean), axis=0)
+        used = None
+        if host.posterior_mean is not None:
+            used = int(np.sum(np.var(flat(host.posterior_mean), axis=0) > ACTIVE_VARIANCE))
         return {
             "elbo": elbo.mean(),
             "elbo_stderr": self._standard_error(elbo),
@@ -148,13 +150,13 @@ class Evaluator:
             "nll_stderr": self._standard_error(log_likelihood),
             "gap": gap.mean(),
             "gap_stderr": self._standard_error(gap),
-            "active_units": int(np.sum(variance > ACTIVE_VARIANCE)),
+            "active_units": used,
             "bits_per_dim": -log_likelihood.mean() / (self._dimensions * math.log(2)) + bits,
             "importance_samples": samples,
             "examples": self._count,
         }
 
-    def pictures(self, model: VAE) -> tuple[Array, Array]:
+    def pictures(self, model: AbstractVAE) -> tuple[Array, Array]:
         """Starts drawing ``grid^2`` samples, and half as many test images beside their reconstructions."""
         # Before JAX 0.8 what training returns is on the devices in a way that only pmap takes as it is.
         here = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, model)
@@ -170,7 +172,7 @@ class Evaluator:
 
     def _score_rows(
         self,
-        model: VAE,
+        model: AbstractVAE,
         indices: Int[Array, "row batch"],
         samples: Int[Array, ""],
         keys: tuple[Key[Array, ""], ...],
@@ -186,7 +188,7 @@ class Evaluator:
             scores = jax.lax.map(score, (indices, images if self._streamed else None))
         return gather_over_devices(scores, AXIS, axis=1)
 
-    def _draw_pictures(self, model: VAE, images, keys) -> tuple[Array, Array]:
+    def _draw_pictures(self, model: AbstractVAE, images, keys) -> tuple[Array, Array]:
         latents = fold_in_each(keys[2], jnp.arange(self._config.eval.grid**2, dtype=jnp.int32))
         x = self._inputs(images, keys, jnp.arange(len(images), dtype=jnp.int32))
         both = jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=1)

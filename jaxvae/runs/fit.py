@@ -2,9 +2,6 @@
 
 import contextlib
 import functools
-import importlib.metadata
-import math
-import platform
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,36 +10,35 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxvae.training import processes
-from jaxvae.data.advice import warnings
-from jaxvae.training.failures import explained
-from jaxvae.training.compiled_programs import Cache
-from jaxvae.training.fused_steps import TrainCall, steps_per_call
-from jaxvae.runs.checkpoint import Checkpoints, Restored
-from jaxvae.training.compilation import Compiler
 from jaxvae.config import Config
 from jaxvae.config.fields import WHICH_PIXELS
+from jaxvae.config.validation import validate
+from jaxvae.data.advice import warnings
+from jaxvae.data.dataset import refuse_no_images
 from jaxvae.data.load import BUNDLED, Dataset, load, pixel_mean
+from jaxvae.data.placement import choose_places, refuse_what_cannot_fit
 from jaxvae.errors import RunError, UserError
+from jaxvae.models.build import build_objective
+from jaxvae.models.vae import AbstractVAE
+from jaxvae.runs.checkpoint import Checkpoints, Restored
 from jaxvae.runs.evaluation import Evaluator
+from jaxvae.runs.folder import Workdir
 from jaxvae.runs.goodput import Goodput
-from jaxvae.system.lock import Lock
 from jaxvae.runs.loop import Loop, Outlet
 from jaxvae.runs.metrics import MetricsFile
-from jaxvae.system.atomic_files import read_json, write_json
-from jaxvae.training.optimizer import learning_rate_schedule
-from jaxvae.training.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
-from jaxvae.data.placement import choose_places, refuse_what_cannot_fit
 from jaxvae.runs.progress import Watcher
 from jaxvae.runs.signals import NoSignals, Signals
-from jaxvae.data.dataset import refuse_no_images
+from jaxvae.runs.summary import THROUGHPUT, describe_data, throughput_before, versions
+from jaxvae.system.atomic_files import write_json
+from jaxvae.system.lock import Lock
+from jaxvae.training import processes
+from jaxvae.training.compilation import Compiler
+from jaxvae.training.compiled_programs import Cache
+from jaxvae.training.failures import explained
+from jaxvae.training.fused_steps import TrainCall, steps_per_call
+from jaxvae.training.optimizer import learning_rate_schedule
+from jaxvae.training.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
 from jaxvae.training.state import TrainState, initial_state, state_shapes
-from jaxvae.models.vae import GaussianLikelihood
-from jaxvae.config.validation import validate
-from jaxvae.runs.folder import Workdir
-
-THROUGHPUT = ("examples_per_second", "compile_seconds", "train_seconds", "data_wait")
-"""What the summary says of the speed of training."""
 
 
 def fit(
@@ -69,6 +65,9 @@ def fit(
     _refuse_before_loading(config, devices)
     dataset = load(config.data) if dataset is None else dataset
     shapes = state_shapes(config, dataset.train.shape[1:])
+    # An objective of the experiment's own says here what is wrong with it.
+    build_objective(config)
+    _refuse_unfit_pixels(shapes.model, config)
     refuse_what_cannot_fit(config, len(dataset.test), dataset.train.shape[1:], shapes, devices)
     with explained():
         dataset = _same_everywhere(dataset)
@@ -110,9 +109,21 @@ def fit(
 def _refuse_before_loading(config: Config, devices: list[Device]) -> None:
     """Raises UserError for what could not fit whatever the images are, before any of them is decoded."""
     size = config.data.image_size or 1
+    if config.code.file is not None:
+        # Its own ``build`` may not take images of any size.
+        return
     if config.data.name != BUNDLED or size > 1:
         shape = (size, size, 1)
         refuse_what_cannot_fit(config, 1, shape, state_shapes(config, shape), devices)
+
+
+def _refuse_unfit_pixels(model: AbstractVAE, config: Config) -> None:
+    """Raises UserError if the model's likelihood gives no density of pixels such as these."""
+    if model.support == "binary" and config.data.binarization == "none":
+        raise UserError(
+            "the model's likelihood takes pixels that are 0 or 1, but --data.binarization is none: choose "
+            "dynamic, static or threshold"
+        )
 
 
 def _same_everywhere(dataset: Dataset) -> Dataset:
@@ -205,18 +216,15 @@ def _finish(
 ) -> dict[str, Any]:
     """Evaluates the last state with the full number of samples and writes the summary."""
     step = config.train.steps
-    extra = {}
-    if isinstance(state.evaluated.likelihood, GaussianLikelihood):
-        extra["sigma"] = math.exp(jax.device_get(state.evaluated.likelihood.log_sigma))
-    test = loop.evaluate_last(state, extra)
+    test = loop.evaluate_last(state, state.evaluated.summary())
     loop.outlet.goodput.until_now("evaluate")
     if throughput["train_seconds"] is None:
-        throughput |= _throughput_before(folder.summary)
+        throughput |= throughput_before(folder.summary)
     device = devices[0]
     summary = {
         "step": step,
         "test": test,
-        "data": _describe_data(config, loop),
+        "data": describe_data(config, loop.dataset, loop.outlet.record),
         "throughput": throughput,
         "device": {"platform": device.platform, "kind": device.device_kind, "count": len(devices)},
         "versions": versions(),
@@ -232,42 +240,6 @@ def _finish(
     watcher.table(summary)
     watcher.say(f"Pictures, metrics and checkpoints are in {folder.path}")
     return summary
-
-
-def _throughput_before(summary: Path) -> dict[str, float | None]:
-    """How fast a finished run was trained, if the summary that is about to be replaced says so."""
-    try:
-        said = read_json(summary)["throughput"]
-        return {name: float(said[name]) for name in THROUGHPUT}
-    except (ValueError, OverflowError, LookupError, TypeError):
-        return {}
-
-
-def _describe_data(config: Config, loop: Loop) -> dict[str, Any]:
-    """What the numbers are of, and what was done to pixels before the model saw them."""
-    data, dataset = config.data, loop.dataset
-    return {
-        "name": data.name,
-        "source": dataset.title,
-        "sha256": (loop.outlet.record or {}).get("data"),
-        "train": len(dataset.train),
-        "test": len(dataset.test),
-        "image_shape": list(dataset.train.shape[1:]),
-        "binarization": data.binarization,
-        "dequantization": data.dequantization,
-        "horizontal_flips": data.horizontal_flips,
-    }
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of what the numbers depend on; None for this package where it runs without installation."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("jaxvae", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def _announce(watcher: Watcher, folder: Workdir, config: Config, step: int, begun: _Begun) -> None:

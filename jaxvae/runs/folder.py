@@ -8,11 +8,12 @@ from pathlib import Path
 
 from jaxvae.config import Config
 from jaxvae.config.fields import MAY_CHANGE, WHICH_PIXELS, differences, to_dict
-from jaxvae.errors import UserError
-from jaxvae.system.lock import Lock, is_lock
-from jaxvae.system.atomic_files import write_json
-from jaxvae.system.paths import meant_path
+from jaxvae.config.own_code import changed_code
 from jaxvae.config.validation import Origin, validate
+from jaxvae.errors import UserError
+from jaxvae.system.atomic_files import write_json
+from jaxvae.system.lock import Lock, is_lock
+from jaxvae.system.paths import meant_path
 
 _PARTIAL = re.compile(
     r"((config|summary|goodput)\.json|metrics\.jsonl|images/(samples|reconstructions)-\d+\.png)\.partial"
@@ -106,6 +107,11 @@ class Workdir:
             if path.exists() and not path.is_dir():
                 raise UserError(f"{path} is a file, where a run has a folder: move it away")
         changed = differences(previous, config)
+        before, now = changed.get("code.sha256", (None, None))
+        if before is not None and now is not None:
+            if not config.code.accept_changed:
+                raise UserError(changed_code(str(config.code.file), before, now))
+            del changed["code.sha256"]
         refused = _changes(changed, changed.keys() - MAY_CHANGE)
         if refused:
             raise UserError(

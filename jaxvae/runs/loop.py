@@ -18,23 +18,23 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from jaxvae.config import Config
+from jaxvae.data.image_grid import write_grid
+from jaxvae.data.load import Dataset
+from jaxvae.models.objectives import Bounds
+from jaxvae.runs.checkpoint import Checkpoints, WriteError, import_orbax, snapshot
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.runs.folder import Workdir
+from jaxvae.runs.goodput import Goodput
+from jaxvae.runs.metrics import MetricsFile
+from jaxvae.runs.progress import Watcher
+from jaxvae.runs.replay import NonFiniteError, explain
+from jaxvae.runs.signals import InterruptedRun, Signals
 from jaxvae.training import processes
 from jaxvae.training.fused_steps import TrainCall
-from jaxvae.runs.checkpoint import Checkpoints, WriteError, import_orbax, snapshot
-from jaxvae.config import Config
-from jaxvae.data.load import Dataset
-from jaxvae.runs.evaluation import Evaluator
-from jaxvae.runs.goodput import Goodput
-from jaxvae.data.image_grid import write_grid
-from jaxvae.runs.metrics import MetricsFile
-from jaxvae.models.objectives import Bounds
 from jaxvae.training.parallel import Device, local_devices
-from jaxvae.runs.replay import NonFiniteError, explain
-from jaxvae.runs.progress import Watcher
-from jaxvae.runs.signals import InterruptedRun, Signals
 from jaxvae.training.state import TrainState
 from jaxvae.training.step import Report
-from jaxvae.runs.folder import Workdir
 
 
 class Outlet(NamedTuple):

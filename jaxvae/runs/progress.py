@@ -6,8 +6,8 @@ from typing import Any
 from tqdm import tqdm
 
 from jaxvae.data.load import Dataset
-from jaxvae.runs.goodput import PARTS
 from jaxvae.data.placement import Places
+from jaxvae.runs.goodput import PARTS
 
 
 class Watcher:
@@ -56,7 +56,8 @@ class Watcher:
         self.say(
             f"step {step:>7}  test ELBO {test['elbo']:.2f}  rate {test['rate']:.2f}  "
             f"distortion {test['distortion']:.2f}  NLL <= {test['nll']:.2f} "
-            f"({test['importance_samples']} samples)  active units {test['active_units']}"
+            f"({test['importance_samples']} samples)"
+            + (f"  active units {test['active_units']}" if test["active_units"] is not None else "")
         )
 
     def close(self) -> None:
@@ -76,8 +77,9 @@ class Watcher:
             ("NLL", _with_error(test, "nll"), f"at most; {samples}"),
             ("gap", _with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
             ("bits per dimension", f"{test['bits_per_dim']:.4f}", ""),
-            ("active units", f"{test['active_units']}", "latents whose mean varies"),
         ]
+        if test["active_units"] is not None:
+            rows.append(("active units", f"{test['active_units']}", "latents whose mean varies"))
         if "sigma" in test:
             rows.append(("sigma", f"{test['sigma']:.5f}", "of a pixel, given z"))
         self.say(

@@ -8,21 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.training import order
-from jaxvae.training.fused_steps import TrainCall, largest_divisor
-from jaxvae.runs.checkpoint import Checkpoints
 from jaxvae.config import Config
+from jaxvae.config.validation import validate
 from jaxvae.data.load import Dataset, load
-from jaxvae.training.diagnosis import diagnose
-from jaxvae.errors import RunError
-from jaxvae.runs.manifest import named_leaves
-from jaxvae.training.parallel import Device, devices_for, replicate
 from jaxvae.data.memory_map import gather
 from jaxvae.data.placement import choose_places
-from jaxvae.training.state import TrainState
-from jaxvae.runs.untrained import untrained_state
-from jaxvae.config.validation import validate
+from jaxvae.errors import RunError
+from jaxvae.runs.checkpoint import Checkpoints
 from jaxvae.runs.folder import Workdir
+from jaxvae.runs.manifest import named_leaves
+from jaxvae.runs.run import untrained_state
+from jaxvae.training import order
+from jaxvae.training.diagnosis import diagnose
+from jaxvae.training.fused_steps import TrainCall, largest_divisor
+from jaxvae.training.parallel import Device, devices_for, replicate
+from jaxvae.training.state import TrainState
 
 
 class NonFiniteError(RunError):
@@ -101,7 +101,6 @@ def _describe(config: Config, step: int, seen: Any, indices: np.ndarray) -> str:
     terms = {"rate": seen.rate, "distortion": seen.distortion, "gradient": seen.gradient_norm}
     culprits = [name for name, value in terms.items() if not np.isfinite(value).all()]
     verdict = f"not finite: {', '.join(culprits)}" if culprits else "every term is finite"
-    low, high = seen.log_scale_range
     optimizer = config.optimizer
     return "\n".join(
         [
@@ -110,11 +109,18 @@ def _describe(config: Config, step: int, seen: Any, indices: np.ndarray) -> str:
             f"(optimizer.clip_norm {optimizer.clip_norm}, learning_rate {optimizer.learning_rate:g})",
             f"  rate        {_terms(seen.rate, indices)}",
             f"  distortion  {_terms(seen.distortion, indices)}",
-            f"  log-scale of q(z|x): from {low:.4g} to {high:.4g}",
+            *_scales(seen.log_scale_range),
             f"  weights: {_extreme(seen.weights)}",
             f"  gradients: {_extreme(seen.gradients)}",
         ]
     )
+
+
+def _scales(log_scale_range: np.ndarray | None) -> list[str]:
+    if log_scale_range is None:
+        return []
+    low, high = log_scale_range
+    return [f"  log-scale of q(z|x): from {low:.4g} to {high:.4g}"]
 
 
 def _terms(values: np.ndarray, indices: np.ndarray) -> str:

@@ -10,10 +10,10 @@ import optax
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxvae.config import Config
-from jaxvae.models.objectives import elbo_terms
-from jaxvae.models.vae import VAE
+from jaxvae.models.build import build_objective
+from jaxvae.models.vae import AbstractVAE
 from jaxvae.training.state import TrainState
-from jaxvae.training.step import as_rows, batch_loss, compute_copy, example_inputs, rate_weight, train_keys
+from jaxvae.training.step import as_rows, batch_loss, example_inputs, train_keys
 
 
 class Diagnosis(NamedTuple):
@@ -21,13 +21,13 @@ class Diagnosis(NamedTuple):
 
     rate: Float[Array, " batch"]
     distortion: Float[Array, " batch"]
-    log_scale_range: Float[Array, "2"]
-    """Smallest and largest log-scale of q(z|x) over the batch and the latents."""
+    log_scale_range: Float[Array, "2"] | None
+    """Smallest and largest log-scale of q(z|x) over the batch and the latents, if it has any."""
     loss: Float[Array, ""]
     gradient_norm: Float[Array, ""]
-    gradients: VAE
+    gradients: AbstractVAE
     """Norm of the gradient of each weight."""
-    weights: VAE
+    weights: AbstractVAE
     """Largest magnitude in each weight."""
 
 
@@ -43,18 +43,26 @@ def diagnose(
     keys, positions = train_keys(config), jnp.arange(len(indices), dtype=jnp.int32)
     pixels, shape = as_rows(images), images.shape[1:]
     x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
-    low = compute_copy(state.model, config.train.precision)
-    terms = jax.vmap(elbo_terms, in_axes=(None, 0, 0))(low, x, noise)
-    log_scale = jax.vmap(low.encode)(x).log_scale
-    beta = rate_weight(config.objective, state.step)
+    objective, precision = build_objective(config), config.train.precision
+    low = state.model.in_precision(precision)
+    terms = jax.vmap(lambda image, key: objective.example(low, image, key=key))(x, noise)
+    # The same noise again, and once more, on purpose.
+    again, once_more = jax.random.clone(noise), jax.random.clone(noise)
+    draws = jax.vmap(lambda image, key: low.draw(low.encode(image), key=key))(x, again)
+    scales = None if draws.posterior is None else draws.posterior.log_scale
     gradient = eqx.filter_value_and_grad(batch_loss, has_aux=True)
-    # The same noise again, on purpose.
-    noise = jax.random.clone(noise)
-    (loss, _), grads = gradient(state.model, x, noise, beta, config.train.precision)
+
+    def on_one_device(images, keys):
+        return gradient(state.model, images, keys, objective, state.step, precision, "device")
+
+    # An objective may ask for the mapped axis of devices: here it has one.
+    (loss, _), grads = jax.tree.map(
+        lambda leaf: leaf[0], jax.vmap(on_one_device, axis_name="device")(x[None], once_more[None])
+    )
     return Diagnosis(
         terms.rate,
         terms.distortion,
-        jnp.stack([log_scale.min(), log_scale.max()]),
+        None if scales is None else jnp.stack([scales.min(), scales.max()]),
         loss,
         optax.tree.norm(grads),
         jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), grads),

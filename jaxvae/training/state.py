@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxvae.config import Config
-from jaxvae.models.vae import VAE, build_vae
+from jaxvae.models.build import build_model
+from jaxvae.models.vae import AbstractVAE
 from jaxvae.training.keys import Stream, stream
 from jaxvae.training.optimizer import build_optimizer
 
@@ -42,14 +43,14 @@ class TrainState(eqx.Module):
 
     step: Int[Array, ""]
     """Steps taken so far, which is also the index of the next one."""
-    model: VAE
-    average: VAE | None
+    model: AbstractVAE
+    average: AbstractVAE | None
     """Moving average of the weights, if the optimizer keeps one."""
     opt_state: PyTree
     totals: Totals
 
     @property
-    def evaluated(self) -> VAE:
+    def evaluated(self) -> AbstractVAE:
         """The weights to evaluate and to sample from."""
         return self.model if self.average is None else self.average
 
@@ -57,12 +58,10 @@ class TrainState(eqx.Module):
 @functools.partial(jax.jit, static_argnums=0)
 def initial_state(config: Config, pixel_mean: Float[Array, "height width channel"]) -> TrainState:
     """The state before the first step: a function of the configuration and the training images' mean."""
-    return state_of(
-        config, build_vae(config.model, pixel_mean, key=stream(config.seed, Stream.INITIAL_WEIGHTS))
-    )
+    return state_of(config, build_model(config, pixel_mean, key=stream(config.seed, Stream.INITIAL_WEIGHTS)))
 
 
-def state_of(config: Config, model: VAE) -> TrainState:
+def state_of(config: Config, model: AbstractVAE) -> TrainState:
     """The state before the first step of a run that begins with this model."""
     keeps_average = config.optimizer.ema_decay is not None
     weights = eqx.filter(model, eqx.is_inexact_array)

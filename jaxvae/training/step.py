@@ -13,11 +13,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from jaxvae.config import Config, Data, Objective
+from jaxvae.config import Config, Data
 from jaxvae.config.fields import FIXED_PARTS
-from jaxvae.models.objectives import Terms, elbo_terms
+from jaxvae.models.build import build_objective
+from jaxvae.models.objectives import AbstractObjective, Terms
 from jaxvae.models.preprocessing import flip_half, preprocess
-from jaxvae.models.vae import VAE
+from jaxvae.models.vae import AbstractVAE
 from jaxvae.training.keys import Stream, fold_in_each, stream
 from jaxvae.training.optimizer import build_optimizer, learning_rate_schedule, update_average
 from jaxvae.training.parallel import any_device, mean_in_order, mean_over_devices
@@ -89,31 +90,22 @@ def example_inputs(
     return x, each(keys.posterior)
 
 
-def compute_copy(model: VAE, precision: str) -> VAE:
-    """The model with its networks in the precision to compute in; the likelihood stays float32."""
-    if precision == "float32":
-        return model
-    networks = (model.encoder, model.decoder)
-    low = jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, networks)
-    return eqx.tree_at(lambda m: (m.encoder, m.decoder), model, low)
-
-
-def rate_weight(config: Objective, step: Int[Array, ""]) -> Float[Array, ""]:
-    """The weight of the rate at step t (the first is 0): ``beta * min(1, (t + 1) / beta_warmup_steps)``."""
-    return config.beta * jnp.minimum(1.0, (step + 1) / max(1, config.beta_warmup_steps))
-
-
 def batch_loss(
-    model: VAE,
+    model: AbstractVAE,
     x: Float[Array, "batch height width channel"],
     keys: Key[Array, " batch"],
-    beta: Float[Array, ""],
+    objective: AbstractObjective,
+    step: Int[Array, ""],
     precision: str,
+    axis_name: str,
 ) -> tuple[Float[Array, ""], Terms]:
-    """``mean(distortion + beta * rate)`` over a batch, in nats per image, and both means."""
-    terms = jax.vmap(elbo_terms, in_axes=(None, 0, 0))(compute_copy(model, precision), x, keys)
-    mean = Terms(jnp.mean(terms.rate), jnp.mean(terms.distortion))
-    return mean.distortion + beta * mean.rate, mean
+    """The objective's loss of a batch, or of a device's share of it, and the means of its terms over the
+    images, in nats per image."""
+    low = model.in_precision(precision)
+    terms = jax.vmap(lambda image, key: objective.example(low, image, key=key))(x, keys)
+    return objective.batch(terms, step, axis_name), Terms(
+        jnp.mean(terms.rates, 0), jnp.mean(terms.distortion)
+    )
 
 
 def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[TrainState, Bool[Array, ""]]]:
@@ -126,18 +118,19 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
     ``train.non_finite`` skip, the old one with the step counted as skipped.
     """
     optimizer = build_optimizer(config.optimizer, config.train.steps)
-    decay = config.optimizer.ema_decay
+    objective, decay = build_objective(config), config.optimizer.ema_decay
 
     def train_step(state, indices, keys, pixels, shape):
         local = indices.shape[0]
         positions = jax.lax.axis_index(axis_name) * local + jnp.arange(local, dtype=jnp.int32)
         with jax.named_scope("inputs"):
             x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
-        beta = rate_weight(config.objective, state.step)
         gradient = eqx.filter_value_and_grad(batch_loss, has_aux=True)
 
         def means(images, keys):
-            (loss, terms), grads = gradient(state.model, images, keys, beta, config.train.precision)
+            (loss, terms), grads = gradient(
+                state.model, images, keys, objective, state.step, config.train.precision, axis_name
+            )
             return grads, loss, terms
 
         if config.train.reduction == "fixed":

@@ -1,0 +1,100 @@
+"""How is code of an experiment's own file found again, and is it still the same?
+
+An experiment's file may define ``build`` and ``objective`` beside ``config``. A run remembers the file's
+path and a digest of its text and of the modules beside it that it imports; whoever opens the run later
+imports them again.
+"""
+
+import functools
+import hashlib
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxvae.config.fields import Code
+from jaxvae.errors import UserError
+
+HOOKS = ("build", "objective")
+"""What an experiment's file may define; see ``models.build``."""
+
+
+def run_file(path: Path) -> tuple[dict[str, Any], str]:
+    """Runs the file, which may import modules that lie beside it; returns its names, and the SHA-256 of all
+    of that code. Raises whatever it raises."""
+    source = path.read_bytes()
+    folder, before, bytecode = str(path.parent.absolute()), set(sys.modules), sys.dont_write_bytecode
+    module = types.ModuleType(f"jaxvae_experiment_{path.stem}")
+    module.__file__ = str(path)
+    sys.path.insert(0, folder)
+    sys.dont_write_bytecode = True
+    # Dataclasses, among others, look up the module that a class says it is of.
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    finally:
+        sys.path.remove(folder)
+        sys.dont_write_bytecode = bytecode
+        files = _files(set(sys.modules) - before - {module.__name__})
+        beside = {name: file for name, file in files if file.is_relative_to(folder)}
+        # Another experiment may have other modules of the same names beside it.
+        for name in beside:
+            del sys.modules[name]
+    digest = hashlib.sha256(source)
+    for name, file in sorted(beside.items()):
+        digest.update(b"\0" + name.encode() + b"\0" + file.read_bytes())
+    return dict(module.__dict__), digest.hexdigest()
+
+
+def _files(names: set[str]) -> list[tuple[str, Path]]:
+    """The modules of these names that were read from a file, with the file."""
+    found = ((name, getattr(sys.modules.get(name), "__file__", None)) for name in names)
+    return [(name, Path(file).absolute()) for name, file in found if file]
+
+
+def own_code(path: Path, names: dict[str, Any], digest: str) -> Code:
+    """What a run is to remember of a file that was run: nothing, unless it defines one of ``HOOKS``."""
+    if not any(callable(names.get(hook)) for hook in HOOKS):
+        return Code()
+    file = str(path.absolute())
+    _LOADED[file, digest] = names
+    return Code(file=file, sha256=digest)
+
+
+def own_function(code: Code, hook: str) -> Callable | None:
+    """The function that the experiment's file defines, or None. Raises UserError if the file is gone, or is
+    not the one that the run was made with."""
+    if code.file is None or code.sha256 is None:
+        return None
+    names = _LOADED.get((code.file, code.sha256)) or _load(code.file, code.sha256, code.accept_changed)
+    return names.get(hook) if callable(names.get(hook)) else None
+
+
+_LOADED: dict[tuple[str, str], dict[str, Any]] = {}
+"""What this process has run, so that a function is one and the same object whoever asks for it."""
+
+
+@functools.cache
+def _load(file: str, sha256: str, accept_changed: bool) -> dict[str, Any]:
+    try:
+        names, digest = run_file(Path(file))
+    except FileNotFoundError as error:
+        if error.filename == file:
+            raise UserError(
+                f"{file}, whose code this run is made with, is gone: put it back, or give it with --config"
+            ) from error
+        raise
+    if digest != sha256 and not accept_changed:
+        raise UserError(changed_code(file, sha256, digest))
+    _LOADED[file, sha256] = names
+    return names
+
+
+def changed_code(file: str, before: str, now: str) -> str:
+    """What is said where a run's code is not what it was."""
+    return (
+        f"{file}, or a module beside it, has changed since the run was begun: the SHA-256 of its code is "
+        f"{now[:12]}..., and was {before[:12]}.... Put it back; or, if that makes no "
+        "difference to the model, --code.accept_changed True (in Python: Run(path, accept_changed_code=True))"
+    )

@@ -1,0 +1,115 @@
+"""What is in a finished or unfinished run? ``jaxvae.Run("runs/mnist")``: its model, numbers and images."""
+
+import dataclasses
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+
+from jaxvae.config import Config
+from jaxvae.data.load import Dataset, load, pixel_mean
+from jaxvae.errors import UserError
+from jaxvae.models.vae import AbstractVAE
+from jaxvae.runs.checkpoint import Checkpoints, Restored
+from jaxvae.runs.folder import Workdir
+from jaxvae.system.atomic_files import read_json
+from jaxvae.training.parallel import all_devices, replicate
+from jaxvae.training.state import TrainState, initial_state, state_shapes
+
+
+class Run:
+    """The run in a folder, to read from; nothing in it is changed."""
+
+    def __init__(self, path: str | Path, accept_changed_code: bool = False):
+        """Raises UserError if there is no run. ``accept_changed_code``: use the experiment's own code also if
+        it is not what the run was begun with."""
+        self.folder = Workdir(path)
+        config = self.folder.previous()
+        if config is None:
+            raise UserError(f"{self.folder.path} holds no run with a checkpoint")
+        if accept_changed_code:
+            config = dataclasses.replace(config, code=dataclasses.replace(config.code, accept_changed=True))
+        self.config: Config = config
+        """What the run was made with."""
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.folder.path
+
+    def steps(self) -> list[int]:
+        """The steps that there are checkpoints of, ascending."""
+        return self._checkpoints.steps()
+
+    def model(self, step: int | None = None) -> AbstractVAE:
+        """The model as it would be evaluated: of the newest good checkpoint, or of that of ``step``.
+
+        Its methods take one image (``jax.vmap`` gives many): ``encode``, ``decode``, ``sample``,
+        ``reconstruct``. The images it was trained on are not needed. Raises UserError if there is no such
+        checkpoint; warns of damaged ones.
+        """
+        devices = all_devices()
+        if step is not None and step not in self.steps():
+            steps = ", ".join(map(str, self.steps())) or "none"
+            raise UserError(f"{self.path} has no checkpoint of step {step}; it has {steps}")
+        restored = self._checkpoints.read(self._like, until=step)
+        if restored is None or (step is not None and restored.manifest.step != step):
+            if step is not None and restored is not None:
+                reason = restored.damaged.get(step, "it cannot be read")
+                raise UserError(f"the checkpoint of step {step} in {self.path} is damaged: {reason}")
+            raise UserError(f"{self.path} holds no run with a checkpoint")
+        _warn(restored)
+        return replicate(restored.state, devices[:1]).evaluated
+
+    def dataset(self) -> Dataset:
+        """The images that the run is trained on, from where its configuration says. Raises UserError if they
+        are there no more, or are others."""
+        dataset, recorded = load(self.config.data), []
+
+        def like(record: dict[str, Any]) -> TrainState:
+            recorded.append(record.get("data"))
+            return self._like(record)
+
+        if self._checkpoints.read(like) is not None:
+            self.folder.check_images(self.config, dataset.digest(), recorded[-1])
+        return dataset
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``; none if nothing was logged yet."""
+        try:
+            text = self.folder.metrics.read_text()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in text.splitlines()]
+
+    def summary(self) -> dict[str, Any] | None:
+        """The final evaluation; None if the run has not come to its end."""
+        return read_json(self.folder.summary)
+
+    @property
+    def _checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.folder.checkpoints, self.config.train.checkpoints_kept)
+
+    def _like(self, record: dict[str, Any]) -> TrainState:
+        # Checkpoints of an earlier version know their images, but not the shape of one.
+        shape = record.get("image_shape") or load(self.config.data).train.shape[1:]
+        return state_shapes(self.config, tuple(shape))
+
+
+def load_model(path: str | Path, accept_changed_code: bool = False) -> AbstractVAE:
+    """``Run(path).model()``: the trained model of the run in the folder ``path``."""
+    return Run(path, accept_changed_code).model()
+
+
+def untrained_state(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> TrainState:
+    """The state before the first step: a function of the configuration and the training images."""
+    return initial_state(config, jnp.asarray(pixel_mean(images, config.data)))
+
+
+def _warn(restored: Restored) -> None:
+    for step, reason in restored.damaged.items():
+        warnings.warn(f"the checkpoint of step {step} is damaged: {reason}", stacklevel=3)

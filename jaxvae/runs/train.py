@@ -1,0 +1,53 @@
+"""How is a model trained from Python? ``jaxvae.train(images, "runs/mine", train={"steps": 1000})``."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxvae.config import Config
+from jaxvae.config.fields import IN_MEMORY, to_dict
+from jaxvae.config.validation import validate
+from jaxvae.data.in_memory import in_memory
+from jaxvae.models.vae import AbstractVAE
+from jaxvae.runs.fit import fit
+from jaxvae.runs.run import Run
+from jaxvae.system.paths import meant_path
+from jaxvae.training.compiled_programs import users_cache
+
+
+class Trained(NamedTuple):
+    """What came of training."""
+
+    model: AbstractVAE
+    """As it was evaluated."""
+    history: list[dict[str, Any]]
+    """The lines of ``metrics.jsonl``."""
+    summary: dict[str, Any]
+    """The final evaluation."""
+    run: Run
+    """The folder, to read more from."""
+
+
+def train(images_or_config: Any, workdir: str | Path, **fields: Any) -> Trained:
+    """Trains a model, or continues the run in ``workdir``, exactly as ``train.py`` does.
+
+    ``images_or_config``: a ``Config``, whose ``data.name`` says which images; or the images, an array of
+    example x height x width (x channel) with values from 0 to 255 or 0 to 1, or a pair of them, to train and
+    to test. ``fields`` are sections of the configuration, whole (``model=Model(latent_dim=8)``) or some of
+    their fields (``train={"steps": 100}``), and ``seed``. Raises UserError for what cannot work, before
+    anything is written, and RunError if the run cannot go on; the same call later continues it.
+    """
+    path = meant_path(workdir, "workdir")
+    given = to_dict(images_or_config if isinstance(images_or_config, Config) else Config())
+    for name, value in fields.items():
+        section = to_dict(value) if dataclasses.is_dataclass(value) else value
+        both = isinstance(section, Mapping) and isinstance(given.get(name), Mapping)
+        given[name] = {**given[name], **section} if both else section
+    dataset = None
+    if not isinstance(images_or_config, Config):
+        given["data"] = {**given["data"], "name": IN_MEMORY}
+        dataset = in_memory(images_or_config, validate(given).data)
+    summary = fit(validate(given), path, cache=users_cache(), dataset=dataset)
+    run = Run(path)
+    return Trained(run.model(), run.metrics(), summary, run)

@@ -1,0 +1,188 @@
+"""A user's own file, outside of the project: trained, killed, resumed, loaded, and refused once changed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxvae.runs.manifest import verify
+from tests.own_experiment import EXPERIMENT, NETS
+
+ROOT = Path(__file__).parents[1]
+CLOCK = ("seconds", "examples_per_second", "data_wait")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The user's folder: images, an experiment and a module beside it."""
+    folder = tmp_path_factory.mktemp("own")
+    images = np.random.default_rng(0).integers(0, 256, (120, 6, 5), np.uint8)
+    np.savez(folder / "digits.npz", train=images[:96], test=images[96:])
+    (folder / "mine.py").write_text(EXPERIMENT)
+    (folder / "nets.py").write_text(NETS)
+    return folder
+
+
+def command(*flags):
+    return [sys.executable, str(ROOT / "train.py"), "--config", "mine.py", *flags]
+
+
+def environment(devices=4):
+    count = f"--xla_force_host_platform_device_count={devices}"
+    strict = ("JAX_DEBUG_KEY_REUSE", "JAX_NUMPY_RANK_PROMOTION", "JAX_NUMPY_DTYPE_PROMOTION", "PYTHONPATH")
+    return {**{name: value for name, value in os.environ.items() if name not in strict}, "XLA_FLAGS": count}
+
+
+def train(folder, *flags, code=0):
+    done = subprocess.run(
+        command(*flags),
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr + done.stdout
+    return done.stdout if code == 0 else done.stderr
+
+
+def lines(run):
+    return [
+        {name: value for name, value in json.loads(line).items() if name not in CLOCK}
+        for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    train(folder, "--workdir", "whole", "--train.devices", "1")
+    return folder / "whole"
+
+
+def test_it_learns_with_its_own_loss_and_reports_its_own_numbers(whole):
+    found = lines(whole)
+    for line in found:
+        if line["split"] == "train":
+            assert line["loss"] == pytest.approx(line["distortion"] + 0.5 * line["rate"], rel=1e-5)
+    assert found[-2]["loss"] < found[0]["loss"]
+    test = json.loads((whole / "summary.json").read_text())["test"]
+    assert test["scale"] == pytest.approx(np.exp(-1.0), rel=0.2)
+    assert test["gap"] >= 0
+    assert len(list((whole / "images").iterdir())) == 4
+
+
+def test_losses_on_four_devices_are_those_on_one(folder, whole):
+    train(folder, "--workdir", "four", "--train.devices", "4")
+    ours, wanted = (
+        [line["loss"] for line in lines(run) if "loss" in line] for run in (folder / "four", whole)
+    )
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4)
+
+
+def test_killed_and_resumed_it_ends_with_the_same_bits(folder, whole):
+    run = folder / "killed"
+    process = subprocess.Popen(
+        command("--workdir", "killed", "--train.devices", "1"),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not list(run.glob("checkpoints/[0-9]*/digest.json")) and time.monotonic() < deadline:
+        assert process.poll() is None or list(run.glob("checkpoints/[0-9]*"))
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    train(folder, "--workdir", "killed", "--train.devices", "1")
+    assert verify(run / "checkpoints/40", 40).state == verify(whole / "checkpoints/40", 40).state
+    assert lines(run) == lines(whole)
+
+
+LOAD = """
+import sys
+import jax
+import numpy as np
+import jaxvae
+
+model = jaxvae.load_model(sys.argv[1])
+x = np.full((6, 5, 1), 0.5)
+print(float(model.reconstruct(x).mean()), model.sample(jax.random.key(0)).shape, model.encode(x).mean.shape)
+draw = model.draw(model.encode(x), key=jax.random.key(1, impl="threefry2x32"))
+print(float(draw.log_weight(draw.likelihood.log_prob(x))))
+"""
+
+
+def load(folder, run, code=0):
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, run],
+        cwd=folder.parent,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_a_fresh_process_in_another_folder_loads_it(folder, whole):
+    assert "(6, 5, 1) (3,)" in load(folder, str(whole))
+
+
+def test_it_is_refused_once_its_source_changed_or_is_gone_and_a_flag_accepts_the_change(folder, whole):
+    nets = folder / "nets.py"
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    flags = ("--workdir", "whole", "--train.devices", "1")
+    try:
+        nets.write_text(NETS + "\n# a remark\n")
+        said = train(folder, *flags, code=2)
+        assert "mine.py, or a module beside it, has changed since the run was begun" in said
+        assert "--code.accept_changed True" in said
+        assert "has changed since the run was begun" in load(folder, str(whole), code=1)
+        assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
+        assert "is finished at step 40" in train(folder, *flags, "--code.accept_changed", "True")
+        assert "(6, 5, 1)" in load(folder, str(whole))
+    finally:
+        nets.write_text(NETS)
+    (folder / "mine.py").rename(folder / "elsewhere.py")
+    try:
+        gone = f"{folder / 'mine.py'}, whose code this run is made with, is gone"
+        assert gone in load(folder, str(whole), code=1)
+    finally:
+        (folder / "elsewhere.py").rename(folder / "mine.py")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "    return VAE(encoder",
+            "    return (encoder",
+            "must return a jaxvae.models.vae.AbstractVAE, not",
+        ),
+        (
+            "    return HalfRate()",
+            "    return 3",
+            "jaxvae.models.objectives.AbstractObjective, not int",
+        ),
+        ('support = "real"', 'support = "binary"', "takes pixels that are 0 or 1"),
+        ("pixel_mean.shape, prior", "(6, 6, 1), prior", "gives a model for images of (6, 6, 1)"),
+    ],
+)
+def test_a_mistake_in_it_is_one_message_before_anything_is_written(folder, old, new, said):
+    (folder / "mine.py").write_text(EXPERIMENT.replace(old, new))
+    try:
+        error = train(folder, "--workdir", "wrong", code=2)
+        assert said in error
+        assert "Traceback" not in error
+        assert not (folder / "wrong").exists()
+    finally:
+        (folder / "mine.py").write_text(EXPERIMENT)
