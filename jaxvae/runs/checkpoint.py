@@ -18,12 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxvae.training import processes
-from jaxvae.runs import manifest
 from jaxvae.errors import RunError, UserError
+from jaxvae.runs import manifest
 from jaxvae.runs.manifest import DamagedError, Manifest
 from jaxvae.system.library_output import quiet, tracebacks
 from jaxvae.system.platforms import flush, reserve
+from jaxvae.training import processes
 
 ITEM = "default"
 """Orbax's own name for a checkpoint's only item."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from jaxvae.config import Config
 from jaxvae.config.fields import MAY_CHANGE, WHICH_PIXELS, differences, to_dict
-from jaxvae.errors import UserError
-from jaxvae.system.lock import Lock, is_lock
-from jaxvae.system.atomic_files import write_json
-from jaxvae.system.paths import meant_path
 from jaxvae.config.validation import Origin, validate
+from jaxvae.errors import UserError
+from jaxvae.system.atomic_files import write_json
+from jaxvae.system.lock import Lock, is_lock
+from jaxvae.system.paths import meant_path
 
 _PARTIAL = re.compile(
     r"((config|summary|goodput)\.json|metrics\.jsonl|images/(samples|reconstructions)-\d+\.png)\.partial"

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxvae.errors import RunError
 from jaxvae.system.atomic_files import finite, replace
-from jaxvae.system.platforms import flush, flush_open
+from jaxvae.system.platforms import flush
 
 
 class MetricsFile:

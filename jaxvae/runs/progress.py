@@ -6,8 +6,8 @@ from typing import Any
 from tqdm import tqdm
 
 from jaxvae.data.load import Dataset
-from jaxvae.runs.goodput import PARTS
 from jaxvae.data.placement import Places
+from jaxvae.runs.goodput import PARTS
 
 
 class Watcher:
