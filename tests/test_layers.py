@@ -20,7 +20,7 @@ ARRAYS = {"equinox", "jax", "jaxtyping", "numpy"}
 KNOWS = {
     # What a folder may import from outside the project.
     "errors": STANDARD,
-    "system": STANDARD | {"fcntl", "platform"},
+    "system": STANDARD | {"fcntl", "platform", "select"},
     "config": STANDARD,
     "models": ARRAYS | {"collections", "functools", "itertools", "math", "typing"},
     "training": ARRAYS | {"jaxlib", "optax"} | STANDARD,
