@@ -29,9 +29,9 @@ if "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
 
 import jax
 
-from benchmarks import fault_inside, fault_outside
-from benchmarks.fault_harness import Bench, Outcome, every_core_busy
 from benchmarks.tables import Column, Row, device_name, emit, one_or_more, parser, provenance
+from tests.faults import inside, outside
+from tests.faults.harness import Bench, Outcome, every_core_busy
 
 KINDS = (
     *("kill", "stream", "flip", "truncate", "delete", "disk", "term", "interrupt", "hangup", "numbers"),
@@ -58,7 +58,7 @@ def ended(bench: Bench, kind: str, trials: int, beside: str = "") -> Outcome:
     """Ends processes at random moments, as one of ``ENDS`` says."""
     _, number, flags = ENDS[kind]
     name = number.name + ", images streamed" * (kind == "stream") + beside
-    return fault_outside.interrupted(bench.with_flags(*flags), name, trials, number)
+    return outside.interrupted(bench.with_flags(*flags), name, trials, number)
 
 
 def outcomes_when_busy(bench: Bench, kinds: Sequence[str], trials: int) -> Iterator[Outcome]:
@@ -78,29 +78,29 @@ def outcomes(bench: Bench, kind: str, share: float) -> Iterator[Outcome]:
     if kind in ENDS:
         yield ended(bench, kind, some(ENDS[kind][0]))
     if kind == "stream":
-        yield fault_inside.several_stream(bench, 4)
+        yield inside.several_stream(bench, 4)
     elif kind == "flip":
-        yield fault_outside.damaged(bench, "one byte changed", fault_outside.flip, some(200), some(10))
-        yield fault_outside.all_damaged(bench)
+        yield outside.damaged(bench, "one byte changed", outside.flip, some(200), some(10))
+        yield outside.all_damaged(bench)
     elif kind == "truncate":
-        yield fault_outside.damaged(bench, "a file cut short", fault_outside.truncate, some(20), some(4))
+        yield outside.damaged(bench, "a file cut short", outside.truncate, some(20), some(4))
     elif kind == "delete":
-        yield fault_outside.damaged(bench, "a file deleted", fault_outside.delete, some(20), some(4))
+        yield outside.damaged(bench, "a file deleted", outside.delete, some(20), some(4))
     elif kind == "disk":
-        yield fault_outside.full(bench, some(5))
-        yield fault_outside.file_size_limit(bench)
-        yield fault_outside.read_only(bench, some(2))
-        yield fault_outside.vanished(bench, some(2))
+        yield outside.full(bench, some(5))
+        yield outside.file_size_limit(bench)
+        yield outside.read_only(bench, some(2))
+        yield outside.vanished(bench, some(2))
     elif kind == "numbers":
-        yield from fault_inside.bad_data(bench, some(10))
-        yield fault_inside.diverging(bench)
+        yield from inside.bad_data(bench, some(10))
+        yield inside.diverging(bench)
     elif kind == "devices":
-        yield fault_inside.crossed(bench, (1, 2, 4, 8), precision="float32")
-        yield fault_inside.crossed(bench, (1, 2, 4, 8), precision="bfloat16")
-        yield fault_inside.crossed(bench, (1, 2, 4, 8), reduction="fixed")
+        yield inside.crossed(bench, (1, 2, 4, 8), precision="float32")
+        yield inside.crossed(bench, (1, 2, 4, 8), precision="bfloat16")
+        yield inside.crossed(bench, (1, 2, 4, 8), reduction="fixed")
     elif kind == "processes":
-        yield fault_inside.several(bench, 2)
-        yield fault_inside.several(bench, 4)
+        yield inside.several(bench, 2)
+        yield inside.several(bench, 4)
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All that the README says of speed, measured on this machine's GPU and kept in benchmarks/results/: about an
-# hour. PYTHON chooses the interpreter, MACHINE the name in the files', RESULTS another folder; QUICK=1 tries
+# All that docs/speed.md measures, on this machine's GPU, kept in benchmarks/results/: about an hour.
+# PYTHON chooses the interpreter, MACHINE the name in the files', RESULTS another folder; QUICK=1 tries
 # every command at its smallest size, on whatever device JAX finds.
 set -euo pipefail
 cd "$(dirname "$0")/.."

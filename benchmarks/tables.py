@@ -1,9 +1,9 @@
-"""How are a benchmark's rows printed, kept, and put into the README?
+"""How are a benchmark's rows printed, kept, and put into the documentation?
 
     python -m benchmarks.NAME --json > benchmarks/results/NAME-MACHINE.jsonl
     python -m benchmarks.tables
 
-The second command writes every table in the README anew, from the files in ``benchmarks/results/``; a
+The second command rewrites every table in README.md and docs/, from the files in ``benchmarks/results/``; a
 table stands between ``<!-- table FILE.jsonl -->`` and ``<!-- end of table -->``.
 """
 
@@ -128,6 +128,11 @@ def read_rows(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def pages() -> list[Path]:
+    """The files that may hold tables: README.md, and every page in ``docs/``."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
 def with_tables(text: str) -> str:
     """``text`` with every marked table made anew; the benchmark is the file name's first word."""
 
@@ -141,9 +146,9 @@ def with_tables(text: str) -> str:
 
 
 def main() -> None:
-    """Rewrites the README's tables."""
-    readme = ROOT / "README.md"
-    readme.write_text(with_tables(readme.read_text()))
+    """Rewrites the tables of every page."""
+    for page in pages():
+        page.write_text(with_tables(page.read_text()))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ ARRAYS = {"equinox", "jax", "jaxtyping", "numpy"}
 KNOWS = {
     # What a folder may import from outside the project.
     "errors": STANDARD,
-    "system": STANDARD | {"fcntl"},
+    "system": STANDARD | {"fcntl", "platform", "select"},
     "config": STANDARD,
     "models": ARRAYS | {"abc", "collections", "functools", "itertools", "math", "types", "typing"},
     "training": ARRAYS | {"jaxlib", "optax"} | STANDARD,

@@ -1,4 +1,4 @@
-"""What benchmarks print, and the README's tables, which are what they printed."""
+"""What benchmarks print, and the tables of the documentation, which are what they printed."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from benchmarks.tables import (
     Column,
     emit,
     one_or_more,
+    pages,
     parser,
     positive_integers,
     provenance,
@@ -60,15 +61,18 @@ def test_a_row_says_where_it_comes_from():
     assert all(version[0].isdigit() for version in origin["versions"].values())
 
 
-def test_the_readmes_tables_are_what_the_kept_results_give():
-    readme = (ROOT / "README.md").read_text()
-    assert "<!-- table " in readme
-    assert with_tables(readme) == readme
+def test_the_tables_of_every_page_are_what_the_kept_results_give():
+    texts = {page.relative_to(ROOT).as_posix(): page.read_text() for page in pages()}
+    assert {"README.md", "docs/faults.md", "docs/speed.md"} <= texts.keys()
+    assert "".join(texts.values()).count("<!-- table ") >= 8
+    for text in texts.values():
+        assert with_tables(text) == text
     # A table that was changed by hand is made anew.
     kept = json.loads((RESULTS / "faults-cpu-2-cores.jsonl").read_text().splitlines()[0])
-    stale = readme.replace(f"| {kept['fault']} ", "| something else ")
-    assert stale != readme
-    assert with_tables(stale) == readme
+    faults = texts["docs/faults.md"]
+    stale = faults.replace(f"| {kept['fault']} ", "| something else ")
+    assert stale != faults
+    assert with_tables(stale) == faults
 
 
 @pytest.mark.parametrize("text", ["", "0", "-3", "128,", "1.5", "128;512", "²"])

@@ -57,14 +57,14 @@ def _describe(arguments: list[str]) -> None:
         config=(tyro.conf.FlagConversionOff,),
     )
     platforms.check()
-    # Whatever model may follow, these are for one that takes any pixels.
+    # The options are checked for a model that accepts any pixels, because no model is named here.
     config = Config(data=found.data, model=Model(likelihood="gaussian"))
     data = validate(config, Origin(flags=typed_fields(flags))).data
     if named and data.name != name:
         raise UserError(
             f"two sets are named, {printable(name)} and --data.name {printable(data.name)}: give one"
         )
-    # The end of a long path says most.
+    # The end of a long path is the most specific part.
     stem = re.sub(r"[^\w.-]+", "-", data.name)[-100:].strip("-.")
     picture = meant_path(f"data-{stem}.png" if found.picture is None else found.picture, "--picture")
     refuse_image_size(data)

@@ -91,8 +91,8 @@ def _run(command: Command, signals: Signals, started: float) -> None:
     launch.check(*several)
     from jaxvae.runs.folder import Workdir
 
-    # JAX takes seconds to import: a mistake in the command is answered before, and the images are read
-    # meanwhile.
+    # Importing JAX takes seconds. Mistakes in the command are therefore reported before it, and the images
+    # are read in the background meanwhile.
     refuse_image_size(config.data, config.train.batch_size)
     folder = Workdir(path)
     if command.replay is None:
@@ -107,7 +107,8 @@ def _run(command: Command, signals: Signals, started: float) -> None:
 
         if several != (None, None, None) or launch.are_started_together(os.environ):
             processes.join(*several)
-            # JAX's own watch for SIGTERM has replaced ours; the calls' reports carry the word to stop.
+            # JAX has replaced our handler of SIGTERM by its own, so ours is installed again. The reports of
+            # the calls tell the other processes to stop.
             signals.take()
         from jaxvae.runs.fit import fit
         from jaxvae.runs.replay import replay
@@ -124,7 +125,7 @@ def _run(command: Command, signals: Signals, started: float) -> None:
 
 @contextlib.contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """Inside, nobody looks for garbage, which takes a tenth of the imports' time: what they make is none."""
+    """Disables the garbage collector: it takes a tenth of the time of imports and finds nothing in them."""
     gc.disable()
     try:
         yield
@@ -134,7 +135,7 @@ def _nothing_collected() -> Iterator[None]:
 
 
 def _leave(code: int) -> None:
-    """With several processes, ends this one without waiting for those that it may have lost."""
+    """With several processes, ends this one without waiting for the others, which may be gone."""
     processes = sys.modules.get("jaxvae.training.processes")
     if processes is not None and processes.is_joined():
         sys.stdout.flush()
@@ -143,10 +144,10 @@ def _leave(code: int) -> None:
 
 
 def parse(configs: Path, arguments: list[str]) -> Command:
-    """The command, with the experiment's own values under the flags, checked.
+    """The command, checked: the flags override the experiment's own values.
 
-    Raises UserError for an unknown experiment, or one that cannot work, and SystemExit(2), after printing
-    what was wrong, for a flag or value that does not parse.
+    Raises UserError for an unknown experiment or one with impossible values, and SystemExit(2), after
+    printing the reason, for a flag or value that does not parse.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")

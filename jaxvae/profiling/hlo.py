@@ -1,7 +1,7 @@
-"""What is a compiled program made of? Reads the text that XLA prints of it, in HLO.
+"""What is a compiled program made of? Parses the HLO text that XLA prints of it.
 
-A computation is a list of instructions in the order in which the device runs them. A fusion is one of
-them, and what is inside it is a computation too, but no memory is read or written between its parts.
+A computation is a list of instructions in the order in which the device runs them. A fusion is one
+instruction whose parts are a computation too; between the parts no memory is read or written.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 CONTAINERS = ("while", "conditional", "call")
-"""Instructions that do nothing themselves but run computations."""
+"""Instructions that only run other computations."""
 
 
 class Array(NamedTuple):
@@ -19,9 +19,9 @@ class Array(NamedTuple):
     shape: tuple[int, ...]
     minor_to_major: tuple[int, ...] = ()
     tile: tuple[int, ...] = ()
-    """The block of the innermost axes that its memory is made of; what does not fill one is padding."""
+    """The block of the innermost axes in which memory is laid out; incomplete blocks are padded."""
     space: int = 0
-    """0: the device's main memory. Others are on the chip; 1 is a TPU's vector memory."""
+    """Memory space. 0: the device's main memory. Others are on the chip; 1 is a TPU's vector memory."""
 
 
 class Instruction(NamedTuple):
@@ -30,9 +30,9 @@ class Instruction(NamedTuple):
     name: str
     opcode: str
     arrays: tuple[Array, ...]
-    """What it makes; the parts of a tuple one after the other."""
+    """Its results; the parts of a tuple one after the other."""
     arguments: str
-    """What stands in its parentheses: operands, or a parameter's number."""
+    """The text in its parentheses: operands, or a parameter's number."""
     attributes: str
     """The rest of the line."""
 
@@ -43,12 +43,12 @@ class Instruction(NamedTuple):
 
     @property
     def called(self) -> list[str]:
-        """The computations that it runs or is made of: bodies, branches, fused computations."""
+        """Names of the computations that it runs: bodies, branches, fused computations."""
         return [name for names in _CALLED.findall(self.attributes) for name in _NAME.findall(names)]
 
     @property
     def op_name(self) -> str:
-        """What JAX calls it: the functions and scopes it was traced in, and the primitive."""
+        """JAX's name for it: the functions and scopes in which it was traced, and the primitive."""
         return self.attribute(r'op_name="([^"]*)"') or ""
 
     def attribute(self, pattern: str) -> str | None:
@@ -66,15 +66,15 @@ class Program(NamedTuple):
     computations: dict[str, dict[str, Instruction]]
     """The instructions of each computation, by name; instructions' names are unique in the program."""
     donated: frozenset[int]
-    """The arguments, by number, whose memory results take."""
+    """Numbers of the arguments whose memory the results reuse."""
 
     def instructions(self) -> dict[str, Instruction]:
-        """All of them, by name, those inside fusions too."""
+        """All instructions by name, including those inside fusions."""
         return {name: one for computation in self.computations.values() for name, one in computation.items()}
 
 
 _NAME = re.compile(r"%([\w.\-]+)")
-# By keyword: control-predecessors are instructions, and may have the name of a computation.
+# Only after these keywords: control-predecessors name instructions, which may be called like a computation.
 _CALLED = re.compile(
     r"\b(?:calls|to_apply|condition|body|select|scatter|(?:true|false)_computation"
     r"|(?:called|branch)_computations)=\{?(%[\w.\-]+(?:, %[\w.\-]+)*)"
@@ -82,7 +82,7 @@ _CALLED = re.compile(
 
 
 def read_program(text: str) -> Program:
-    """The program that ``jax.stages.Compiled.as_text`` printed; raises ValueError if it is none."""
+    """Parses the text of ``jax.stages.Compiled.as_text``; raises ValueError if it is not such a text."""
     head = re.match(r"HloModule ([\w.\-]+)", text)
     entry: str | None = None
     computations: dict[str, dict[str, Instruction]] = {}
@@ -101,7 +101,7 @@ def read_program(text: str) -> Program:
 
 
 def _instruction(name: str, text: str) -> Instruction:
-    # Neither shapes nor layouts have a blank before a name and a parenthesis.
+    # The opcode is the first name after a blank and before a parenthesis; shapes and layouts contain none.
     opcode = re.search(r"\s([a-z][\w\-]*)\(", text)
     if opcode is None:
         raise ValueError(f"this is not an HLO instruction: {text[:100]}")
@@ -167,11 +167,11 @@ def _parts(program: Program, instruction: Instruction) -> Sequence[Instruction]:
 
 
 _PLUMBING = {"", "while", "body", "cond", "closed_call", "eval_jaxpr", "shard_map"}
-"""What says nothing about the model."""
+"""Components of names that carry no information about the model."""
 
 
 def part_of_step(op_name: str) -> str:
-    """The scopes in JAX's name for an operation, without transformations but for the gradient's.
+    """The scopes in JAX's name for an operation, without its transformations, except that of the gradient.
 
     ``jit(f)/while/body/transpose(jvp(vmap(decoder)))/dense1/dot_general`` gives ``decoder/dense1,
     gradient``.

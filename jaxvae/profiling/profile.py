@@ -1,4 +1,4 @@
-"""What does a training step spend its time on? ``train.py --profile`` lets JAX's profiler watch some."""
+"""What does a training step spend its time on? ``train.py --profile`` measures it with JAX's profiler."""
 
 import math
 import time
@@ -22,30 +22,30 @@ from jaxvae.training.parallel import devices_for, replicate
 from jaxvae.training.state import TrainState
 
 STEPS = 100
-"""At least so many steps are watched, in at least two compiled calls."""
+"""The least number of steps that are profiled, in at least two compiled calls."""
 ROWS = 10
 
 
 class Operation(NamedTuple):
-    """What an operation of the train program costs, per step and device."""
+    """The cost of an operation of the train program, per step and device."""
 
     name: str
     what: str
-    """What it computes, and the shape of that."""
+    """What it computes, and the shape of the result."""
     part: str
     """The part of the step that it belongs to."""
     share: float
-    """Of the time in which any operation ran."""
+    """Its share of the time in which any operation ran."""
     seconds: float
     times: float
 
 
 def profile(config: Config, path: str | Path) -> str:
-    """Watches some steps of the run in the folder ``path``; returns the most expensive operations as text.
+    """Profiles some steps of the run in the folder ``path``; returns the most expensive operations as text.
 
-    Starts from the newest good checkpoint, or from the initial state if there is none. Writes the trace to
-    ``path/profile`` and nothing else: the run stays as it was. Raises UserError if the folder holds a run
-    of another configuration or cannot be written.
+    Starts from the newest undamaged checkpoint, or from the initial state if there is none. Writes the trace
+    to ``path/profile`` and changes nothing else of the run. Raises UserError if the folder holds a run of
+    another configuration, or cannot be written.
     """
     config = validate(config)
     devices = devices_for(config.train)
@@ -64,7 +64,7 @@ def profile(config: Config, path: str | Path) -> str:
     with places.feed(config, dataset, devices, start, start + 3 * calls * steps, steps) as feed:
         call = TrainCall(config, dataset.train, devices, state, steps, feed=feed)
         runs = _Runs(call, state, start, calls)
-        runs.seconds()  # the first call after compiling is not like the others
+        runs.seconds()  # the first call after compiling takes longer than the others
         usual = runs.seconds()
         options = jax.profiler.ProfileOptions()
         options.python_tracer_level = 0
@@ -88,14 +88,14 @@ def profile(config: Config, path: str | Path) -> str:
 
 
 class _Runs:
-    """Training that goes on call after call, and that nobody keeps."""
+    """Training call after call, whose results are discarded."""
 
     def __init__(self, call: TrainCall, state: TrainState, start: int, calls: int):
         self._call, self._state, self._step, self._calls = call, state, start, calls
         self.steps = calls * call.steps
 
     def seconds(self) -> float:
-        """Of ``steps`` further steps, dispatched as in a run."""
+        """The time that ``steps`` further steps take, dispatched as in a run."""
         started, report = time.perf_counter(), None
         for _ in range(self._calls):
             previous = report
@@ -107,7 +107,7 @@ class _Runs:
 
 
 def newest_trace(folder: Path) -> Path:
-    """The last ``.xplane.pb`` under ``folder``; raises RunError if there is none."""
+    """The newest ``.xplane.pb`` under ``folder``; raises RunError if there is none."""
     found = sorted(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime_ns)
     if not found:
         raise RunError(f"the profiler wrote no trace under {folder}: is there room on that disk?")
@@ -115,7 +115,7 @@ def newest_trace(folder: Path) -> Path:
 
 
 def report(timeline: Timeline, program: Program, steps: int) -> list[str]:
-    """The table of the most expensive operations, and what it does not show."""
+    """The lines of the table of the most expensive operations, and the time that it leaves out."""
     operations = most_expensive(timeline, program, steps)
     if not operations:
         return ["The trace names no operation of the train program, so there is no table."]
@@ -140,7 +140,7 @@ def report(timeline: Timeline, program: Program, steps: int) -> list[str]:
 def most_expensive(
     timeline: Timeline, program: Program, steps: int, rows: int | None = ROWS
 ) -> list[Operation]:
-    """The operations that took most of the time in ``steps`` steps, the first most; None: all."""
+    """The ``rows`` most expensive operations in ``steps`` steps, in descending order; None: all."""
     known, total = program.instructions(), sum(timeline.seconds.values())
     runs = steps * timeline.devices
     ordered = sorted(timeline.seconds, key=lambda name: -timeline.seconds[name])

@@ -13,10 +13,10 @@ from jaxvae.profiling.hlo import CONTAINERS, Program
 class Timeline(NamedTuple):
     """Sums over all devices, in seconds.
 
-    Every moment of a device between its first operation and its last is counted once: shared equally by
-    the operations that ran then on several threads or streams, and given to the inner one of two that are
-    nested. A moment in which none ran belongs to what had begun on another thread and was still waited for,
-    if anything, and else is idle.
+    Every moment of a device between its first operation and its last is counted once. Operations that ran at
+    the same time on several threads or streams share it equally; of two nested operations, the inner one gets
+    it. A moment in which none ran is counted for the operations that had started on another thread and were
+    not finished; if there is none, it is idle.
     """
 
     seconds: dict[str, float]
@@ -34,14 +34,14 @@ class _Span(NamedTuple):
     end: float
     operation: str
     finished: float
-    """When its last part was done, wherever that ran; ``end`` at the earliest."""
+    """When its last part finished, on any thread; not before ``end``."""
 
 
 def read_timeline(path: Path, program: Program) -> Timeline:
-    """What ``path``, an ``.xplane.pb``, says of the operations of ``program``."""
+    """The time of each operation of ``program``, from ``path``, an ``.xplane.pb``."""
     trace: Any = jax.profiler.ProfileData.from_file(str(path))
     known = program.instructions()
-    # What they run is in the trace itself.
+    # The operations that containers run have their own events in the trace.
     containers = {name for name, one in known.items() if one.opcode in CONTAINERS}
     rows: dict[Any, list[list[_Span]]] = collections.defaultdict(list)
     for plane in trace.planes:
@@ -65,7 +65,7 @@ def _device_rows(plane: Any, module: str, known: Iterable[str]) -> Iterator[tupl
         spans = []
         for event in line.events:
             stats = dict(event.stats)
-            # A TPU's events are named by the whole instruction: %name = ...
+            # On a TPU the event's name is the whole instruction: %name = ...
             name = str(stats.get("hlo_op") or event.name.split(" = ")[0].lstrip("%"))
             if name in known and stats.get("hlo_module", module) == module:
                 end = event.start_ns + event.duration_ns
@@ -95,7 +95,7 @@ def _host_rows(plane: Any, module: str, known: Iterable[str]) -> Iterator[tuple[
 
 
 def _share_out(threads: list[list[_Span]], containers: Iterable[str], seconds: dict[str, float]) -> float:
-    """Adds one device's time to ``seconds``; returns what is idle, both in nanoseconds."""
+    """Adds one device's time to ``seconds``; returns its idle time. Both are in nanoseconds."""
     changes: list[tuple[float, int, str, bool]] = []
     for spans in threads:
         changes += [
@@ -127,7 +127,7 @@ def _share_out(threads: list[list[_Span]], containers: Iterable[str], seconds: d
 
 
 def _innermost(spans: list[_Span]) -> Iterator[tuple[float, float, str]]:
-    """When which operation of one thread was the innermost that ran: start, end and name."""
+    """The intervals in which each operation of one thread was the innermost: start, end and name."""
     stack: list[_Span] = []
     time = 0.0
     for span in [*sorted(spans, key=lambda s: (s.start, -s.end)), None]:

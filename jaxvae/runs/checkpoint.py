@@ -1,7 +1,7 @@
-"""How does a run outlive its process? Orbax checkpoints under ``checkpoints/STEP``, each with a digest.
+"""How is a run's state saved and read back? Orbax checkpoints under ``checkpoints/STEP``, each with a digest.
 
-A checkpoint is written in the background, into ``STEP.partial``; read back and compared; and only then
-given its name. So a folder with a step for a name was whole, and whether it still is, its digest tells.
+A checkpoint is written in the background into ``STEP.partial``, read back and compared, and only then renamed
+to ``STEP``. A folder with that name was therefore complete once, and its digest shows whether it still is.
 """
 
 import concurrent.futures
@@ -29,11 +29,11 @@ ITEM = "default"
 """Orbax's own name for a checkpoint's only item."""
 PARTIAL, DAMAGED = ".partial", ".damaged"
 _HALF_DONE = re.compile(r"\d+(\.damaged)?(\.old)?\.partial", re.ASCII)
-"""What a kill leaves; whatever else is called so is somebody's."""
+"""Folders that a killed process leaves behind. Any other ``.partial`` is not ours and is not removed."""
 
 
 class WriteError(RunError):
-    """Something of a run cannot be written."""
+    """A file of a run cannot be written."""
 
 
 class Restored(NamedTuple):
@@ -42,18 +42,18 @@ class Restored(NamedTuple):
     state: PyTree
     manifest: Manifest
     damaged: dict[int, str]
-    """Newer checkpoints that were passed over, and what is wrong with each."""
+    """Newer checkpoints that were skipped, and what is wrong with each."""
 
 
 @jax.jit
 def snapshot(state: PyTree) -> PyTree:
-    """A copy on the device, dispatched like any computation: it can be written to disk while the next
-    training call reuses the memory of the original."""
+    """A copy on the device. It can be written to disk while the next training call reuses the memory of the
+    original. Copying is dispatched asynchronously, like any computation."""
     return jax.tree.map(jnp.copy, state)
 
 
 class Checkpoints:
-    """The checkpoints of one run, of which the newest ``kept`` stay."""
+    """The checkpoints of one run. Only the newest ``kept`` are kept."""
 
     def __init__(self, folder: Path, kept: int):
         # Orbax refuses relative paths.
@@ -69,10 +69,11 @@ class Checkpoints:
         return sorted(int(entry.name) for entry in self.folder.iterdir() if _is_checkpoint(entry))
 
     def read(self, like: PyTree | Callable, until: int | None = None) -> Restored | None:
-        """The newest checkpoint (of step ``until`` at most) that is what was written; None if there is none.
+        """The newest undamaged checkpoint (of step ``until`` at most); None if there are no checkpoints.
 
-        ``like`` may be a function of its record. Changes nothing. Raises UserError, with the array's path, if
-        one has another type or shape than in ``like``, and RunError if all checkpoints there are damaged.
+        ``like`` is a tree of shapes, or a function from the checkpoint's record to one. Changes nothing on
+        disk. Raises UserError, with the array's path, if an array's type or shape differs from ``like``, and
+        RunError if all checkpoints are damaged.
         """
         damaged: dict[int, str] = {}
         for step in reversed(self.steps()):
@@ -99,7 +100,7 @@ class Checkpoints:
         return None
 
     def clean(self, damaged: dict[int, str]) -> None:
-        """Sets damaged checkpoints aside, under ``STEP.damaged``; removes what a kill left half-written."""
+        """Renames damaged checkpoints to ``STEP.damaged`` and removes those that a kill left half-written."""
         for step in damaged:
             shutil.rmtree(self._aside(step), ignore_errors=True)
             (self.folder / str(step)).rename(self._aside(step))
@@ -114,9 +115,10 @@ class Checkpoints:
         record: dict[str, Any],
         first: Callable[[], None] | None = None,
     ) -> None:
-        """Starts writing ``state``; if the one before is still being written, waits for that.
+        """Starts writing ``state``, after waiting for the previous write if that is still running.
 
-        ``first`` runs before the checkpoint gets its name. Raises WriteError if the one before failed.
+        ``first`` is called just before the checkpoint gets its final name. Raises WriteError if the previous
+        write failed.
         """
         self.wait()
         if not self._has_written:
@@ -137,7 +139,7 @@ class Checkpoints:
             writing.result()
 
     def close(self) -> None:
-        """Waits for the last write, and lets the writing thread go."""
+        """Waits for the last write, and ends the writing thread."""
         self._writer.shutdown()
         if self._has_written:
             self._has_written = False
@@ -177,7 +179,7 @@ class Checkpoints:
             self._remove(self.folder / str(old))
 
     def _remove(self, path: Path) -> None:
-        # By its own name it would be a damaged checkpoint if the process died half-way.
+        # Renamed first: if the process died while removing it, it would count as a damaged checkpoint.
         doomed = path.with_name(f"{path.name}.old{PARTIAL}")
         if path.exists():
             path.rename(doomed)
@@ -196,7 +198,7 @@ class Checkpoints:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    """Whether it is a checkpoint, if perhaps a damaged one: of others' folders, some may be numbers too."""
+    """Whether the folder is a checkpoint, possibly damaged. Other folders may be called by a number too."""
     named = re.fullmatch(r"0|[1-9]\d*", path.name, re.ASCII) is not None
     return named and any((path / name).exists() for name in (ITEM, manifest.NAME))
 
@@ -221,20 +223,18 @@ def _read_arrays(path: Path, like: PyTree) -> PyTree:
 
 
 def import_orbax() -> Any:
-    """Orbax, which takes half a second to import: for the main thread to call before another one writes.
-
-    Two imports at once, in two threads, can each find the other's modules half made.
-    """
+    """Imports Orbax, which takes half a second. The main thread must call this before another thread writes:
+    two imports in two threads at once can each find partly initialised modules of the other."""
     import orbax.checkpoint
 
     return orbax.checkpoint
 
 
 def _orbax() -> tuple[Any, Any]:
-    """A checkpointer and its kinds of arguments, whose types some versions hide from type checkers."""
+    """A checkpointer and the module of its arguments, as Any: some versions hide their types."""
     ocp = import_orbax()
 
-    # One process reads and writes, also where several train together.
+    # Only one process reads and writes, also when several train together.
     several = processes.count() > 1
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(),
@@ -246,13 +246,13 @@ def _orbax() -> tuple[Any, Any]:
 
 
 def _try_room(path: Path, size: int) -> None:
-    """Raises OSError unless a file of so many bytes can be made now: Orbax, which may write less after
-    compression, can fail noisily, and late."""
+    """Raises OSError unless a file of ``size`` bytes can be created now. Orbax fails late on a full disk,
+    with long tracebacks. It may need less space, because it compresses."""
     try:
         with path.open("wb") as file:
             reserve(file.fileno(), size)
     except OSError as error:
-        # One file as large as all of Orbax's together may be too large where they are not.
+        # A single file of this size may exceed a limit that Orbax's several smaller files do not.
         if error.errno not in (errno.EFBIG, errno.EOPNOTSUPP, errno.EINVAL):
             raise OSError(error.errno, os.strerror(error.errno or 0)) from error
     finally:
@@ -269,7 +269,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         return error.strerror + where
-    # TensorStore, which Orbax writes with, keeps the operating system's number in a long message.
+    # TensorStore, which Orbax uses, hides the operating system's error number in a long message.
     if number := re.search(r"os_error_code='(\d+)'", str(error)):
         return os.strerror(int(number[1]))
     return _first_line(error)

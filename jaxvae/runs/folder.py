@@ -18,17 +18,17 @@ from jaxvae.system.paths import meant_path
 _PARTIAL = re.compile(
     r"((config|summary|goodput)\.json|metrics\.jsonl|images/(samples|reconstructions)-\d+\.png)\.partial"
 )
-"""What a kill leaves half-written; whatever else is called so is somebody's."""
+"""Half-written files that a killed process leaves. Any other ``.partial`` is not ours and is not removed."""
 
 
 _SECTIONS = [name for name, value in to_dict(Config()).items() if isinstance(value, dict)]
 
 
 def _may_be_there(path: Path) -> bool:
-    """Whether a folder with this in it may become a run's."""
+    """Whether a folder that contains this path may become a run's folder."""
     if path.name == "lock":
         return is_lock(path)
-    # A disk of one's own has the last from its start.
+    # A new file system contains ``lost+found``.
     return path.name.startswith(".") or path.name in ("config.json.partial", "profile", "lost+found")
 
 
@@ -36,7 +36,7 @@ class Workdir:
     """The paths of a run, ``DIR/...``."""
 
     def __init__(self, given: str | os.PathLike):
-        """Raises UserError if it is no path, or one under which the library of checkpoints cannot write."""
+        """Raises UserError if ``given`` is not a path, or one that Orbax cannot write to."""
         self.path = path = meant_path(given, "--workdir")
         try:
             str(path.absolute()).encode()
@@ -57,12 +57,12 @@ class Workdir:
         self.profile = path / "profile"
 
     def previous(self) -> Config | None:
-        """The configuration of the run that is here, or None; raises UserError if it cannot be read.
+        """The configuration of the run in this folder, or None; raises UserError if it cannot be read.
 
-        Fields without use, which earlier versions took, have their defaults.
+        Fields that have no effect, which earlier versions accepted, get their defaults.
         """
         try:
-            # Editors on Windows begin a file with a mark, which says nothing.
+            # utf-8-sig: editors on Windows write a byte-order mark at the start of a file.
             text = self.config.read_text(encoding="utf-8-sig")
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -91,9 +91,9 @@ class Workdir:
         )
 
     def check(self, config: Config) -> dict[str, tuple]:
-        """The harmless differences from the run that is here.
+        """The differences from the configuration of the run in this folder that do not change training.
 
-        Raises UserError naming every other one: training would not be the same.
+        Raises UserError that names every other difference.
         """
         self._refuse_place()
         previous = self.previous()
@@ -122,7 +122,7 @@ class Workdir:
         return changed
 
     def _refuse_place(self) -> None:
-        """Raises UserError if there is no folder at the path, nor can be made one."""
+        """Raises UserError if the path is not a folder and no folder can be created there."""
         whole = self.path.absolute()
         there = next(place for place in (whole, *whole.parents) if os.path.lexists(place))
         if not there.is_dir():
@@ -134,7 +134,7 @@ class Workdir:
             raise UserError(f"--workdir {self.path} cannot be written: nothing can be made in {there}")
 
     def check_replay(self, config: Config, step: int) -> None:
-        """Raises UserError unless the run that is here is of this configuration, and has this step."""
+        """Raises UserError unless the folder holds a run of this configuration that has this step."""
         self.check(config)
         if self.previous() is None:
             raise UserError(f"{self.path} holds no run to replay a step of")
@@ -142,7 +142,7 @@ class Workdir:
             raise UserError(f"--replay {step} is not a step of this run: use 0 to {config.train.steps - 1}")
 
     def _refuse_others_files(self) -> None:
-        """Raises UserError if anything is in the folder that does not belong to a run about to begin."""
+        """Raises UserError if the folder holds anything that is not part of a run about to start."""
         if not self.path.is_dir():
             return
         try:
@@ -159,7 +159,7 @@ class Workdir:
     def check_images(self, config: Config, digest: str, recorded: str | None) -> None:
         """Raises UserError unless the images have the digest that a checkpoint of the run ``recorded``.
 
-        Where there is no checkpoint, nothing tells whether other fields mean the same images.
+        Without a checkpoint the images cannot be compared, so the fields that choose them must be unchanged.
         """
         if recorded == digest:
             return
@@ -178,9 +178,9 @@ class Workdir:
             )
 
     def take(self) -> Lock:
-        """Makes the folder and keeps other processes out of it until the lock is released.
+        """Creates the folder and locks it against other processes until the lock is released.
 
-        Raises UserError if another process holds it, or the folder cannot be made or written.
+        Raises UserError if another process holds the lock, or if the folder cannot be created or written.
         """
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
@@ -193,9 +193,10 @@ class Workdir:
             raise self._unwritable(error) from error
 
     def prepare(self, config: Config) -> None:
-        """Removes what a kill left half-written, and writes the resolved configuration."""
+        """Writes the resolved configuration, and removes half-written files of killed processes."""
         try:
-            # First what makes this folder a run's, so that a kill leaves none that is refused.
+            # config.json first: it marks the folder as a run's, so that a kill here leaves a folder that the
+            # next start accepts.
             write_json(self.config, to_dict(config))
             for folder in (self.images, self.checkpoints):
                 folder.mkdir(exist_ok=True)
@@ -206,7 +207,7 @@ class Workdir:
             raise self._unwritable(error) from error
 
     def prepare_profile(self) -> None:
-        """Makes the folder that traces go to; a folder with nothing else is not yet a run."""
+        """Creates the folder for traces. A folder with nothing else in it is not yet a run."""
         try:
             self.profile.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -10,15 +10,15 @@ from typing import Any
 from jaxvae.system.atomic_files import read_json, write_json
 
 PARTS = ("setup", "compile", "train", "data_wait", "evaluate", "checkpoint_stall", "lost_to_restarts")
-"""``train`` is what remains of training when waiting for images, evaluations and checkpoints is taken out;
-``lost_to_restarts`` is work that was done, lost with its process, and done again."""
+"""``train`` excludes waiting for images, evaluations and checkpoints. ``lost_to_restarts`` is work that was
+lost when its process ended, and was done again."""
 _REDONE = ("train", "data_wait", "evaluate", "checkpoint_stall")
 
 
 class Goodput:
-    """A ledger of seconds, written to ``path`` so that the next process carries it on.
+    """A ledger of seconds by part, written to ``path`` so that the next process of the run continues it.
 
-    A process that is killed leaves what it wrote last, about a second before. ``clock`` gives seconds.
+    It is written about once a second, so a killed process loses about a second. ``clock`` returns seconds.
     """
 
     def __init__(self, path: Path | None, started: float, clock: Callable[[], float] = time.perf_counter):
@@ -28,14 +28,14 @@ class Goodput:
         self._secured: tuple[int, dict[str, float]] | None = None
 
     def continue_from(self, step: int, saved: dict[str, float]) -> None:
-        """Takes over the ledger of the processes before, for a run that goes on from the checkpoint of
-        ``step``; ``saved`` is how the ledger stood when that was written.
+        """Adds the ledger of the earlier processes, for a run that continues from the checkpoint of ``step``.
+        ``saved`` is the ledger at the time when that checkpoint was written.
 
-        What was booked since then was lost, unless all work was ``secured`` at that very step.
+        Time that was booked after that is counted as lost, unless all work was ``secured`` at that step.
         """
         last, secured = self._read()
         kept = secured[1] if secured is not None and secured[0] == step else saved
-        # Steps that will be taken again are not secured any more.
+        # Work that was secured at a later step will be done again, so it is not secured any more.
         self._secured = secured if secured is not None and secured[0] <= step else None
         for part in PARTS:
             booked = max(last.get(part, 0.0), kept.get(part, 0.0))
@@ -44,8 +44,8 @@ class Goodput:
             self.seconds["lost_to_restarts"] += lost
 
     def secured(self, step: int) -> None:
-        """Notes that whoever goes on from the checkpoint of ``step`` will do nothing again that was done
-        until now."""
+        """Records that a process which continues from the checkpoint of ``step`` repeats none of the work
+        booked so far."""
         self._secured = step, dict(self.seconds)
 
     def _read(self) -> tuple[dict[str, float], tuple[int, dict[str, float]] | None]:
@@ -57,19 +57,19 @@ class Goodput:
             return {}, None
 
     def until_now(self, part: str) -> None:
-        """Books the time since the last booking."""
+        """Adds the time since the last booking to ``part``."""
         now = self._clock()
         self.seconds[part] += now - self._marked
         self._marked = now
 
     def move(self, seconds: float, source: str, target: str) -> None:
-        """Books on ``target`` what was booked on ``source``."""
+        """Moves seconds that were booked on ``source`` to ``target``."""
         self.seconds[source] -= seconds
         self.seconds[target] += seconds
 
     @contextlib.contextmanager
     def spending(self, part: str, otherwise: str = "train") -> Iterator[None]:
-        """Books what is spent inside on ``part``, and what was spent before it on ``otherwise``."""
+        """Books the time inside on ``part``, and the time since the last booking on ``otherwise``."""
         self.until_now(otherwise)
         try:
             yield
@@ -77,7 +77,7 @@ class Goodput:
             self.until_now(part)
 
     def write(self, every: float = 0.0) -> None:
-        """Writes the ledger, if the last time is ``every`` seconds ago."""
+        """Writes the ledger if the last write was at least ``every`` seconds ago."""
         if self._path is not None and self._clock() - self._written >= every:
             self._written = self._clock()
             secured = self._secured and {"step": self._secured[0], "seconds": self._secured[1]}
@@ -91,7 +91,7 @@ class Goodput:
 
 
 def _seconds(read: dict[str, Any]) -> dict[str, float]:
-    """What a ledger says of each part; raises ValueError if that is no time."""
+    """The seconds of each part in a ledger that was read; raises ValueError if one is not finite."""
     found = {part: float(read.get(part, 0.0)) for part in PARTS}
     if not all(map(math.isfinite, found.values())):
         raise ValueError(found)

@@ -1,7 +1,7 @@
-"""Is a checkpoint what was written? Digests of its arrays and of every file, in one small file beside them.
+"""Is a checkpoint undamaged? ``digest.json`` holds digests of its arrays and of each of its files.
 
-``digest.json`` is written last. It holds a digest of itself too, so no byte of a checkpoint can change
-without notice.
+It is written last, and holds a digest of itself too, so that a change of any byte of a checkpoint is
+detected.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ NAME = "digest.json"
 
 
 class DamagedError(Exception):
-    """A checkpoint is not what was written; says which file, and how it differs."""
+    """A checkpoint differs from what was written; says which file, and how."""
 
 
 class Manifest(NamedTuple):
-    """What ``digest.json`` says of a checkpoint."""
+    """The content of ``digest.json``."""
 
     step: int
     state: str
@@ -31,7 +31,7 @@ class Manifest(NamedTuple):
     files: dict[str, tuple[int, str]]
     """Size in bytes and SHA-256 of each file, by its path in the checkpoint."""
     record: dict[str, Any]
-    """What the run wanted to remember beside the state."""
+    """What else the run stores with the state."""
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:
@@ -68,15 +68,15 @@ def digest_files(folder: Path) -> dict[str, tuple[int, str]]:
 
 
 def render(manifest: Manifest) -> bytes:
-    """The content of ``digest.json``: a function of the manifest, so that a reader can compare bytes."""
+    """The bytes of ``digest.json``. They are a function of the manifest, so a reader can compare bytes."""
     body = json.dumps(manifest._asdict(), indent=1)
     return json.dumps({"sha256": hashlib.sha256(body.encode()).hexdigest()}).encode() + b"\n" + body.encode()
 
 
 def verify(folder: Path, step: int) -> Manifest:
-    """The manifest of the checkpoint of ``step`` in ``folder``, after reading every file that it names.
+    """The manifest of the checkpoint of ``step`` in ``folder``, after checking every file that it names.
 
-    Raises DamagedError if any byte of any of them differs from what was written, or a file is missing.
+    Raises DamagedError if a byte of a file differs from what was written, or if a file is missing.
     """
     manifest = _read(folder / NAME)
     if manifest.step != step:

@@ -1,4 +1,4 @@
-"""Where do the numbers of training go? Into ``metrics.jsonl``, a line at a time."""
+"""How are the metrics of training written? Into ``metrics.jsonl``, one line at a time."""
 
 import contextlib
 import json
@@ -14,24 +14,25 @@ from jaxvae.system.platforms import flush
 class MetricsFile:
     """One JSON object a line, ascending steps, at most one line for each (step, split).
 
-    For a run that continues at ``step``, ``open`` drops what later steps wrote, and a line that a kill cut
-    short: those steps will be taken, and written, again. Only the lines of the newest step, which can still
-    be replaced, are in memory.
+    For a run that continues at ``step``, ``open`` drops the lines of later steps, and a line that a kill cut
+    short, because those steps will be run and written again. Only the lines of the newest step are in memory,
+    because only they can still be replaced.
     """
 
     def __init__(self, path: Path, step: int):
-        """Reads what is there and changes nothing.
+        """Reads the existing file and changes nothing.
 
-        Raises RunError, with the line's number, if what would stay has a line that is none of ours; OSError.
+        Raises RunError, with the line's number, if a line that would be kept was not written by a run, and
+        OSError if the file cannot be read.
         """
         self._path, self._file = path, None
         self.seconds = 0.0
-        """Training time up to the last line that is kept."""
+        """Seconds of training up to the last line that is kept."""
         self._newest, self._start = 0, 0
         self._rest: dict[tuple[int, str], bytes] = {}
-        """The lines of the newest step, in order, which are the file's from byte ``_start`` on."""
+        """The lines of the newest step, in order. In the file they begin at byte ``_start``."""
         self._behind = False
-        """Whether the file may have other bytes there."""
+        """Whether the file may differ from ``_rest`` from byte ``_start`` on."""
         if not path.exists():
             return
         for start, line in _lines_until(path, step):
@@ -44,17 +45,17 @@ class MetricsFile:
             self._behind = file.read() != b"".join(self._rest.values())
 
     def open(self) -> None:
-        """Drops what does not stay; raises OSError."""
+        """Opens the file for appending, after dropping the lines that are not kept; raises OSError."""
         if self._behind:
             self._rewrite()
         else:
             self._file = self._path.open("ab")
 
     def append(self, line: dict[str, Any]) -> None:
-        """Adds a line and hands it to the operating system; replaces one of the same step and split.
+        """Writes a line and flushes it to the operating system. Replaces a line of the same step and split.
 
-        The step must be that of the line before, or a later one. Raises OSError if it cannot be written; the
-        next call then tries to write it too.
+        The step must not be smaller than that of the previous line. Raises OSError if the line cannot be
+        written; the next call then writes it too.
         """
         assert self._file is not None, "open comes first"
         assert line["step"] >= self._newest, (line["step"], self._newest)
@@ -73,7 +74,7 @@ class MetricsFile:
         self._behind = False
 
     def sync(self) -> None:
-        """Hands every line to the disk itself. Any thread may call it; raises OSError."""
+        """Flushes the file to the disk (``fsync``). Any thread may call it; raises OSError."""
         flush(self._path)
 
     def _rewrite(self) -> None:
@@ -88,15 +89,18 @@ class MetricsFile:
         self._behind = False
 
     def close(self) -> None:
-        """No more lines."""
+        """Closes the file."""
         with contextlib.suppress(OSError):
             if self._file is not None:
                 self._file.close()
 
 
 def _lines_until(path: Path, step: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The lines up to ``step``, each with where it begins. What cut the end short, a kill or a loss of
-    power, is dropped; whatever else is no line of ours is somebody else's, and refused."""
+    """The lines up to ``step``, each with the byte at which it begins.
+
+    An incomplete end, left by a kill or a power failure, is dropped. Raises RunError for any other line that
+    no run wrote.
+    """
     start, before, cut = 0, (-1, False), None
     with path.open("rb") as file:
         for number, text in enumerate(file, 1):
@@ -116,7 +120,7 @@ def _lines_until(path: Path, step: int) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _read_line(text: bytes) -> dict[str, Any] | None:
-    """The line, if it is one of ours."""
+    """The parsed line; None if no run can have written it."""
     try:
         line = json.loads(text)
         ours = type(line["step"]) is int and line["step"] >= 0 and isinstance(line["split"], str)

@@ -1,4 +1,4 @@
-"""What does the person watching see?"""
+"""What does a run print while it trains? Its progress bar and its lines on standard output."""
 
 import sys
 from typing import Any
@@ -11,21 +11,21 @@ from jaxvae.runs.goodput import PARTS
 
 
 class Watcher:
-    """A progress bar (on a terminal) and the lines above it; none of it if it is ``silent``."""
+    """A progress bar (on a terminal) and the lines above it; nothing if ``silent``."""
 
     def __init__(self, silent: bool = False):
         self._silent = silent
         self._bar: tqdm | None = None
 
     def say(self, line: str) -> None:
-        """One line on standard output, clear of the bar."""
+        """Prints one line on standard output, above the bar."""
         if self._silent:
             return
         tqdm.write(line, file=sys.stdout)
         sys.stdout.flush()
 
     def images(self, dataset: Dataset, places: Places) -> None:
-        """What the run trains on, and where that is."""
+        """Prints which images the run trains on, and where they are held."""
         train, test = dataset.train, dataset.test
         height, width, channel = train.shape[1:]
         self.say(
@@ -36,7 +36,7 @@ class Watcher:
             self.say(dataset.remarks)
 
     def start(self, step: int, steps: int) -> None:
-        """Shows the bar; it hides itself where there is no terminal."""
+        """Shows the bar, if standard error is a terminal."""
         hidden = True if self._silent else None
         self._bar = tqdm(total=steps, initial=step, unit="step", disable=hidden, dynamic_ncols=True)
 
@@ -46,13 +46,13 @@ class Watcher:
             self._bar.update(steps)
 
     def training(self, line: dict[str, Any]) -> None:
-        """Shows a line of training metrics beside the bar."""
+        """Shows training metrics beside the bar."""
         if self._bar is not None:
             rate = f"{line['examples_per_second']:,.0f} examples/s"
             self._bar.set_postfix_str(f"ELBO {line['elbo']:.2f}, {rate}", refresh=False)
 
     def evaluation(self, step: int, test: dict[str, Any]) -> None:
-        """One line for an evaluation."""
+        """Prints one line for an evaluation."""
         self.say(
             f"step {step:>7}  test ELBO {test['elbo']:.2f}  rate {test['rate']:.2f}  "
             f"distortion {test['distortion']:.2f}  NLL <= {test['nll']:.2f} "
@@ -67,7 +67,7 @@ class Watcher:
             self._bar = None
 
     def table(self, summary: dict[str, Any]) -> None:
-        """The final test numbers, in nats per image unless another unit is named."""
+        """Prints the final test results, in nats per image unless another unit is named."""
         test, throughput, device = summary["test"], summary["throughput"], summary["device"]
         samples = f"{test['importance_samples']} importance samples"
         rows = [
@@ -108,7 +108,7 @@ def _with_error(test: dict[str, Any], name: str) -> str:
 
 
 def pixels(data: dict[str, Any]) -> str:
-    """What was done to pixels before the model saw them, on which every likelihood depends."""
+    """How pixels were preprocessed, in words. Every likelihood depends on it."""
     if data["dequantization"] != "none":
         return "dequantised pixels / 256"
     return {

@@ -1,8 +1,8 @@
-"""What happens on Ctrl-C, or when the machine is taken away, or the terminal?
+"""What happens on SIGINT (Ctrl-C), SIGTERM (the machine is taken away) and SIGHUP (the terminal is closed)?
 
-SIGINT, SIGTERM and SIGHUP stop the process at once, except while ``deferring``: then the first is only
-noted, for training to end the call in flight and save, and the second stops at once. Any moment will do for
-that, as any moment does for SIGKILL.
+They stop the process at once, except while ``deferring``: then the first signal is only recorded, so that
+training can finish the call in flight and save, and the second stops the process at once. Stopping at any
+moment is safe, because a run survives SIGKILL at any moment.
 """
 
 import contextlib
@@ -26,16 +26,16 @@ class InterruptedRun(ReportedError):
 class Signals:
     """Watches for the three signals while its context is open, in a thread of its own.
 
-    SIGHUP stays ignored if it is when the context is opened, which is what ``nohup`` is for.
+    If SIGHUP is ignored when the context is opened, as under ``nohup``, it stays ignored.
 
-    Python runs a handler only between two instructions of the main thread, which may be inside a compiler
-    or waiting for a device for minutes, and raises KeyboardInterrupt in the middle of anything. Python's
-    C handler, however, writes the signal's number to a pipe at once, and a thread can read that.
+    Python runs a handler only between two instructions of the main thread, which may spend minutes inside a
+    compiler or waiting for a device; and KeyboardInterrupt is raised in the middle of any code. Python's C
+    handler, however, writes the signal's number to a pipe at once, and a thread reads that pipe.
     """
 
     def __init__(self) -> None:
         self.asked: int | None = None
-        """The signal that asked to stop, if one did while ``deferring``."""
+        """The signal that was received while ``deferring``, if any."""
         self._deferring = False
 
     def __enter__(self) -> "Signals":
@@ -57,13 +57,13 @@ class Signals:
         os.close(self._write)
 
     def take(self) -> None:
-        """Installs the handlers; again, if a library has installed its own."""
+        """Installs the handlers. To be called again after a library has installed its own."""
         for number in self._handlers:
             signal.signal(number, lambda *_: None)
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
-        """Inside, the first signal is noted in ``asked`` and otherwise ignored."""
+        """Inside, the first signal is recorded in ``asked`` and otherwise ignored."""
         self._deferring = True
         try:
             yield
@@ -87,8 +87,8 @@ class Signals:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, SIGINT, SIGTERM and SIGHUP, unless that is ignored, end what is done by an exception, so that
-    nothing half-written stays, and leave with InterruptedRun."""
+    """Inside, SIGINT, SIGTERM and (unless it is ignored) SIGHUP raise an exception, so that half-written
+    files are removed on the way out; the context then raises InterruptedRun."""
 
     timers: list[threading.Timer] = []
 
@@ -96,7 +96,8 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt(number)
 
     def raise_again(unraisable) -> None:
-        # Python swallows what is raised in some places, such as a callback of its garbage collector.
+        # Python discards exceptions in some places, such as callbacks of the garbage collector. The signal is
+        # then sent again a moment later.
         if not isinstance(unraisable.exc_value, KeyboardInterrupt):
             hook(unraisable)
             return
@@ -126,7 +127,7 @@ def _number(interrupt: BaseException) -> int:
 
 
 class NoSignals(Signals):
-    """Leaves signals alone: for a caller that is not the command line."""
+    """Does not watch for signals: for callers other than the command line."""
 
     def __enter__(self) -> "Signals":
         return self
@@ -136,9 +137,9 @@ class NoSignals(Signals):
 
 
 def _say(line: str) -> None:
-    # Nobody may be there to read it: with SIGHUP the terminal is gone.
+    # Errors are ignored, because after SIGHUP the terminal is gone.
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     with contextlib.suppress(OSError):
-        # Past Python's own buffers, which the main thread may hold.
+        # Written directly, because the main thread may hold the lock of Python's buffers.
         os.write(2, f"\n{line}\n".encode())

@@ -1,11 +1,11 @@
 """What do operating systems do in different ways, and what do files, locks and consoles need? Without JAX.
 
-- ``platforms``: calls that one system lacks.
-- ``paths``: which path a person means; the user's cache folder.
-- ``atomic_files``: files that are whole at any moment.
-- ``lock``: is another process at work in a folder?
-- ``console``: output that nobody reads, or nobody can.
-- ``library_output``: what libraries print that is said here in one line.
+- ``platforms``: calls that differ between operating systems.
+- ``paths``: which path an argument means; the user's cache folder.
+- ``atomic_files``: files that are replaced whole.
+- ``lock``: is another process using a folder?
+- ``console``: standard output that may be closed or full.
+- ``library_output``: output of libraries that is suppressed.
 
 Knows nothing of images, models or runs.
 """

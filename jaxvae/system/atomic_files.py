@@ -1,4 +1,4 @@
-"""How is a file written so that a reader finds the old content or the new, never a part?"""
+"""How is a file replaced so that a reader finds either the old or the new content, never a part of it?"""
 
 import json
 import math
@@ -10,16 +10,16 @@ from jaxvae.system.platforms import flush_open
 
 
 def write_json(path: Path, content: dict[str, Any], durable: bool = True) -> None:
-    """Writes a JSON file so that a reader finds the old content or the new, never a part.
+    """Writes a JSON file so that a reader finds either the old or the new content, never a part of it.
 
-    If it is ``durable``, also after the machine, and not only the process, died.
+    With ``durable`` this holds after a power failure too, not only after the process was killed.
     """
     replace(path, (json.dumps(finite(content), indent=2) + "\n").encode(), durable)
 
 
 def read_json(path: Path) -> Any:
-    """What is in a JSON file; None if there is none, or if it is no JSON: for files that would be replaced
-    anyway, and need not be readable."""
+    """The content of a JSON file; None if the file is missing or is not JSON. For files that are written
+    again in that case, so that an unreadable one is no error."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -27,7 +27,7 @@ def read_json(path: Path) -> Any:
 
 
 def replace(path: Path, content: bytes, durable: bool = True) -> None:
-    """Gives the file new content, as ``write_json`` does; raises OSError, and leaves the old one then."""
+    """Replaces the content of the file, as ``write_json`` does. Raises OSError and then keeps the old one."""
     partial = path.with_name(path.name + ".partial")
     try:
         with partial.open("wb") as file:
@@ -37,13 +37,13 @@ def replace(path: Path, content: bytes, durable: bool = True) -> None:
                 flush_open(file.fileno())
         os.replace(partial, path)
     except BaseException:
-        # Also a signal, which ends some commands by an exception.
+        # BaseException, because signals end some commands by raising KeyboardInterrupt.
         partial.unlink(missing_ok=True)
         raise
 
 
 def finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them."""
+    """The value with NaN and infinities replaced by None, because JSON has no such numbers."""
     if isinstance(value, dict):
         return {name: finite(inner) for name, inner in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

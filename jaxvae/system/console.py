@@ -1,4 +1,4 @@
-"""What if nobody reads what is printed? The command goes on without its console, and quietly."""
+"""What happens if standard output is closed or full? The command continues without it, silently."""
 
 import contextlib
 import io
@@ -9,18 +9,19 @@ from typing import Any
 
 
 def open_console() -> None:
-    """Makes standard input, output and error such that using them never fails.
+    """Replaces standard input, output and error by streams that never fail.
 
-    What cannot be written, because the reader is gone or the disk full, is dropped from then on; a character
-    that the stream's encoding lacks is written as an escape. A stream that was closed when the process began
-    gives nothing and takes anything: otherwise the next file that is opened would have its number, and what
-    libraries print would land in that. Streams that a caller has put in their place stay as they are.
+    Once a write fails, because the reader is gone or the disk is full, that output and all later output are
+    dropped. A character that the stream's encoding lacks is written as an escape. A stream that was closed
+    when the process started is connected to the null device: otherwise the next file that is opened would get
+    its descriptor, and output of libraries would be written into that file. Streams that a caller has
+    substituted are left unchanged.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number, which is this one.
+            # ``open`` returns the lowest free descriptor, which is this one.
             os.open(os.devnull, os.O_RDWR)
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115
     sys.stdout = _lasting(sys.stdout, sys.__stdout__, 1)
@@ -28,7 +29,7 @@ def open_console() -> None:
 
 
 class _Lasting(io.FileIO):
-    """A file descriptor that, once it cannot be written, is that of the null device."""
+    """A file descriptor that is redirected to the null device after the first failed write."""
 
     def write(self, data, /) -> int:
         left = memoryview(data).cast("B")
@@ -36,7 +37,7 @@ class _Lasting(io.FileIO):
             while left:
                 written = super().write(left)
                 if written is None:
-                    # Somebody made it a descriptor that does not wait.
+                    # The descriptor was made non-blocking by someone else: wait until it accepts data.
                     select.select([], [self], [])
                 left = left[written or 0 :]
         if left:
@@ -55,7 +56,7 @@ def _lasting(stream: Any, original: Any, descriptor: int) -> Any:
         return io.TextIOWrapper(io.BufferedWriter(raw), "utf-8", "backslashreplace")
     with contextlib.suppress(OSError):
         stream.flush()
-    # Without a buffer is what PYTHONUNBUFFERED asks for.
+    # The stream has no buffer if PYTHONUNBUFFERED is set.
     is_buffered = isinstance(stream.buffer, io.BufferedWriter)
     return io.TextIOWrapper(
         io.BufferedWriter(raw) if is_buffered else raw,

@@ -1,4 +1,4 @@
-"""What do libraries print that is said here in one line? Orbax's warnings, and tracebacks of its threads."""
+"""Which output of libraries is suppressed? Orbax's warnings, and tracebacks of its threads."""
 
 import contextlib
 import logging
@@ -11,30 +11,30 @@ _log = logging.getLogger(__name__)
 
 
 class _Tracebacks:
-    """Keeps back tracebacks of a closed event loop, dozens of which Orbax's threads end in at any time after
-    a failed write, where C++ raises them and nobody can catch them. A logger has them, at level DEBUG.
+    """Suppresses the message "Event loop is closed" that Orbax's threads print after a failed write.
 
-    However many ask for it, at once or one in another, it takes ``sys.unraisablehook`` once, and gives it
-    back after the last.
+    C++ code raises the exception dozens of times, at any later moment, where no Python code can catch it. The
+    tracebacks are sent to a logger at level DEBUG instead. Users are counted, nested and concurrent ones too:
+    ``sys.unraisablehook`` is replaced for the first and restored after the last.
     """
 
     def __init__(self) -> None:
         self._lock, self._users = threading.Lock(), 0
 
     def keep_back(self) -> None:
-        """From now on; ends with as many calls of ``show_again``."""
+        """Starts suppressing; each call needs one call of ``show_again``."""
         with self._lock:
             self._users += 1
             if self._users == 1:
-                # A bound method is another object each time that it is asked for.
+                # Each access of a bound method makes a new object, and ``show_again`` compares identities.
                 self._before, self._ours = sys.unraisablehook, self._heard
                 sys.unraisablehook = self._ours
 
     def show_again(self) -> None:
-        """Unless another asked too."""
+        """Stops suppressing, unless other callers of ``keep_back`` remain."""
         with self._lock:
             self._users -= 1
-            # Who has put a hook of its own on top of this one may call it, and takes it away itself.
+            # A hook that was installed over this one may still call it, and is left to its owner.
             if self._users == 0 and sys.unraisablehook is self._ours:
                 sys.unraisablehook = self._before
 
@@ -49,14 +49,14 @@ tracebacks = _Tracebacks()
 
 
 class _Warnings:
-    """The same for absl's logger, through which Orbax warns of what is as it should be."""
+    """The same for absl's logger, to which Orbax writes warnings about intended behaviour."""
 
     def __init__(self) -> None:
         self._lock, self._users = threading.Lock(), 0
 
     @contextlib.contextmanager
     def kept_back(self) -> Iterator[None]:
-        """Inside, absl says nothing but what is critical."""
+        """Inside, absl logs critical messages only."""
         logger = logging.getLogger("absl")
         with self._lock:
             self._users += 1
@@ -77,7 +77,7 @@ warnings = _Warnings()
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, Orbax says nothing."""
+    """Inside, Orbax prints nothing."""
     tracebacks.keep_back()
     try:
         with warnings.kept_back():

@@ -1,4 +1,4 @@
-"""Is another process at work in this folder?"""
+"""Is another process using this folder?"""
 
 import contextlib
 import errno
@@ -24,16 +24,16 @@ class InUseError(UserError):
 class Lock:
     """Holds ``path`` until it is released or its process ends, however it ends.
 
-    The operating system's lock on an open file (``flock``), not the file's presence: what a dead process
-    left behind is in nobody's way. Where a file system has no locks, none is held.
+    This is the operating system's lock on an open file (``flock``). The presence of the file alone does not
+    lock, so a file that a killed process left blocks nobody. On a file system without locks, none is held.
     """
 
     def __init__(self, path: Path):
-        """Raises InUseError, with the holder's process and host, if another process has it, and UserError if
-        the file there is no lock."""
+        """Raises InUseError, naming the holder's process and host, if another process holds the lock, and
+        UserError if the file at ``path`` is not a lock file."""
         self._path = path
         self.excludes = True
-        """Whether others are kept out: not where there are no locks."""
+        """Whether other processes are kept out; False on file systems without locks."""
         while True:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
@@ -49,7 +49,7 @@ class Lock:
         )
 
     def _take(self) -> bool:
-        """Whether the lock is ours; not if the holder before removed the file since it was opened."""
+        """Whether the lock was acquired; False if its last holder removed the file after we opened it."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -76,7 +76,7 @@ class Lock:
 
 
 def is_lock(path: Path) -> bool:
-    """Whether a file is one that a ``Lock`` made: empty, or with a process and its host."""
+    """Whether a ``Lock`` made this file: it is empty, or names a process and a host."""
     try:
         return path.is_file() and (path.stat().st_size == 0 or _read(path) is not None)
     except OSError:

@@ -1,4 +1,4 @@
-"""Which path does a person mean by what was typed, and where are the user's caches?"""
+"""Which path does an argument mean, and where is the user's cache folder?"""
 
 import os
 from pathlib import Path
@@ -8,10 +8,10 @@ from jaxvae.errors import UserError
 
 
 def meant_path(given: Any, what: str) -> Path:
-    """The path with ``~`` and ``~user`` as the folders that they stand for.
+    """The path with ``~`` and ``~user`` expanded.
 
-    ``what`` is the flag or the argument that it was given for. Raises UserError if it is empty, no path, or
-    of an unknown user.
+    ``what`` names the flag or argument for messages. Raises UserError if the value is empty, not a path, or
+    names an unknown user.
     """
     try:
         text = os.fsdecode(given)
@@ -26,9 +26,9 @@ def meant_path(given: Any, what: str) -> Path:
 
 
 def users_folder() -> Path | None:
-    """The folder that JAXVAE_CACHE_DIR names, or ``jaxvae`` where the user's caches are.
+    """The folder that JAXVAE_CACHE_DIR names, or else ``jaxvae`` in the user's cache folder.
 
-    ``~`` stands for the home. None if JAXVAE_CACHE_DIR is set to nothing, or if there is no home.
+    ``~`` is expanded. None if JAXVAE_CACHE_DIR is set to an empty string, or if the user has no home folder.
     """
     given = os.environ.get("JAXVAE_CACHE_DIR")
     if given == "":

@@ -10,11 +10,12 @@ from jaxvae.errors import UserError
 
 NOT_HERE = "jaxvae runs on Linux and macOS; on Windows, install it inside WSL, the Linux that Windows can run"
 LEAST_MEMORY = 2**33
-"""Bytes of memory that a machine is taken to have if it does not say: too few is in nobody's way."""
+"""Bytes of memory assumed where the system does not report any. A low guess is safe: images are then
+streamed earlier than necessary."""
 
 
 def check() -> None:
-    """Raises UserError where nothing of this can work."""
+    """Raises UserError on an operating system that is not supported."""
     try:
         import fcntl  # noqa: F401
     except ImportError as error:
@@ -22,12 +23,12 @@ def check() -> None:
 
 
 def flush(path: Path) -> None:
-    """Hands a file, or a folder's list of names, to the disk itself; raises OSError."""
+    """Flushes a file, or the entries of a folder, to the disk (``fsync``); raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         flush_open(descriptor)
     except OSError:
-        # Some network file systems cannot do this for folders.
+        # Some network file systems cannot flush folders.
         if not path.is_dir():
             raise
     finally:
@@ -37,7 +38,7 @@ def flush(path: Path) -> None:
 def flush_open(descriptor: int) -> None:
     """The same for an open file."""
     if sys.platform == "darwin":
-        # There ``fsync`` ends at the disk's own memory. Not every file system can do more.
+        # On macOS, ``fsync`` only reaches the disk's own cache. Not every file system supports F_FULLFSYNC.
         import fcntl
 
         with contextlib.suppress(OSError):
@@ -47,9 +48,9 @@ def flush_open(descriptor: int) -> None:
 
 
 def reserve(descriptor: int, size: int) -> None:
-    """Makes an open file ``size`` bytes long if there is room for it; raises OSError if there is not.
+    """Makes an open file ``size`` bytes long; raises OSError if the disk has not enough free space.
 
-    macOS cannot: there, what the file system says of its room must do.
+    macOS cannot reserve space, so only the free space that the file system reports is checked there.
     """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
@@ -60,21 +61,21 @@ def reserve(descriptor: int, size: int) -> None:
 
 
 def read_at(descriptor: int, target: memoryview, offset: int) -> int:
-    """Fills ``target`` with the bytes of an open file from ``offset`` on; returns how many there were."""
+    """Reads bytes of an open file from ``offset`` into ``target``; returns how many were read."""
     if hasattr(os, "preadv"):
         return os.preadv(descriptor, (target,), offset)
-    # macOS before 11.
+    # macOS before version 11 has no ``preadv``.
     found = os.pread(descriptor, len(target), offset)
     target[: len(found)] = found
     return len(found)
 
 
 def host_memory() -> int:
-    """Bytes of memory that this machine, or the container that this process is in, has in all."""
+    """Bytes of memory of this machine, or of the container in which this process runs."""
     limits = []
     with contextlib.suppress(AttributeError, OSError, ValueError):
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    # Of Linux alone.
+    # The limits of a container, on Linux.
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
             limits.append(int(Path(path).read_text()))
@@ -82,5 +83,5 @@ def host_memory() -> int:
 
 
 def cores() -> int | None:
-    """How many cores this process may use, as far as the system tells."""
+    """How many cores this process may use; None if the system does not report it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

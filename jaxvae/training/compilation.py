@@ -1,6 +1,7 @@
-"""How do functions become programs? While Python goes on, and from what earlier processes compiled.
+"""How are functions compiled, and compiled programs reused?
 
-XLA takes seconds and needs no Python: a thread of its own compiles while others import, read and trace.
+XLA takes seconds and does not hold Python's lock, so a separate thread compiles while others import, read and
+trace. Programs that earlier processes compiled are taken from a cache.
 """
 
 import functools
@@ -26,22 +27,22 @@ Result = TypeVar("Result")
 
 
 class Compiler:
-    """Compiles functions, or takes them from a ``cache`` in which earlier processes left the very same.
+    """Compiles functions, or takes the compiled program from a ``cache`` that earlier processes filled.
 
-    A program from the cache is the one that was compiled then, byte for byte, so it computes the same
-    bits; what it is found by (``identify``) is all that compiling depends on.
+    A program from the cache is the earlier one byte for byte, so it computes the same bits. Its key
+    (``identify``) contains everything that compilation depends on.
     """
 
     def __init__(self, cache: Cache | None = None):
-        # What the user told JAX about its own cache goes for these programs too.
+        # If the user configured or disabled JAX's own compilation cache, ours is not used.
         settings: Any = jax.config
         ours = settings.jax_enable_compilation_cache and not settings.jax_compilation_cache_dir
         self._cache = cache if ours else None
         self._thread = ThreadPoolExecutor(1, "compiler")
 
     def __call__(self, function: Any, devices: Sequence[Device], *arguments: PyTree) -> Callable:
-        """The function, as from ``jax.jit`` or ``map_over_devices``, compiled for arguments like these, which
-        may be only shapes; ``devices`` are those that it will run on."""
+        """Compiles ``function``, which comes from ``jax.jit`` or ``map_over_devices``, to run on ``devices``
+        with arguments of these shapes; the arguments may be shapes instead of arrays."""
         if processes.count() > 1:
             return compile_for(function, devices, *arguments)
         lowered = function.lower(*arguments)
@@ -55,22 +56,22 @@ class Compiler:
                     kept, lowered.in_tree, lowered.out_tree, execution_devices=list(devices)
                 )
             except Exception:
-                # Whatever is wrong with what was kept, it can be compiled.
+                # Any error here means an unusable cache entry: compile instead.
                 pass
         compiled = compile_lowered(lowered, devices)
         self._thread.submit(self._keep, self._cache, name, compiled)
         return compiled
 
     def begin(self, function: Callable[..., Result], *arguments: Any) -> "Future[Result]":
-        """Calls a function, the compiler itself or one that uses it, in the compiler's own thread; what is
-        begun first is ended first."""
+        """Calls a function, which may be this compiler or use it, in the compiler's thread. Calls run in the
+        order in which they were submitted."""
         return self._thread.submit(function, *arguments)
 
     def __enter__(self) -> "Compiler":
         return self
 
     def __exit__(self, kind, *_) -> None:
-        # After an error nothing more is begun.
+        # After an error, calls that wait in the queue are cancelled.
         self._thread.shutdown(cancel_futures=kind is not None)
 
     @staticmethod
@@ -78,19 +79,19 @@ class Compiler:
         try:
             content = serialize_executable.serialize(compiled)[0]
         except Exception:
-            # Not every program can be kept, and none has to be.
+            # Some programs cannot be serialised. The cache is optional, so that is no error.
             return
         cache.write(name, content)
 
 
 def identify(lowered: Any, devices: Sequence[Device]) -> str | None:
-    """A name for what compiling gives: a digest of the program before it, the compiler, its settings, and
-    the machine that it compiles for; None if that is unknown."""
+    """The cache key of a program: a digest of the program before compilation, the compiler, its settings,
+    and the target machine. None if the machine cannot be identified."""
     processor, client = _processor(), devices[0].client
     if client.platform == "cpu" and (processor is None or _complains()):
         return None
     settings = sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS))
-    # A CPU's program is cut into as many tasks as there are cores: another number gives other bits.
+    # XLA divides a CPU program into as many tasks as there are cores, so their number changes the bits.
     parts = [
         (jax.__version__, jaxlib.version.__version__, client.platform, client.platform_version),
         [(device.id, device.device_kind) for device in devices],
@@ -104,7 +105,7 @@ def identify(lowered: Any, devices: Sequence[Device]) -> str | None:
 
 
 _SETTINGS = ("JAX_", "XLA_", "LIBTPU_", "TPU_", "NVIDIA_", "NPROC", "PJRT_NPROC")
-"""How the names of environment variables begin that a compiler may heed."""
+"""Prefixes of the environment variables that may change what a compiler does."""
 _IDENTITY = (
     *("vendor_id", "cpu family", "model", "model name", "stepping", "flags"),
     *("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "CPU revision", "Features"),
@@ -113,7 +114,7 @@ _IDENTITY = (
 
 @functools.cache
 def _processor() -> str | None:
-    """What tells this processor from others that may lack an instruction or time it differently."""
+    """The facts that distinguish this processor from others with other instructions or timings."""
     try:
         first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
     except OSError:
@@ -123,7 +124,7 @@ def _processor() -> str | None:
 
 
 def _complains() -> bool:
-    """Whether this jaxlib calls its own programs unfit for the processor that made them, at length, when it
-    loads them (jax issue 38445). It runs them all the same, and right, but nobody could tell."""
+    """Whether this jaxlib prints long warnings that a cached program does not fit the processor (jax issue
+    38445). The programs run correctly, but a user could not know that, so they are not cached."""
     version = tuple(int(number) for number in re.findall(r"\d+", jaxlib.version.__version__)[:3])
     return (0, 8, 1) <= version < (0, 10, 2)

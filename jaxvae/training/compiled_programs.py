@@ -1,7 +1,7 @@
-"""Which programs did earlier processes compile? Kept in the user's cache folder, each in a file of its own.
+"""Which programs did earlier processes compile? Each is a file in the user's cache folder.
 
-A program's file is named by a digest of all that it depends on (``compiler``), so what another version,
-processor or setting made is never found, and is at last the oldest.
+The file's name is a digest of everything that the program depends on (``compilation.identify``). A program of
+another version, processor or setting is therefore never found; it ages and is removed as one of the oldest.
 """
 
 import contextlib
@@ -15,22 +15,21 @@ from pathlib import Path
 from jaxvae.system.paths import users_folder
 
 KEPT = 256
-"""So many programs stay, those that were used last: tens of megabytes, some sixty experiments."""
+"""How many programs are kept, the most recently used: tens of megabytes, about sixty experiments."""
 
 
 class Cache:
-    """Programs in ``folder`` by name, a SHA-256 in hexadecimal digits, for any number of processes at once.
+    """Programs in ``folder`` by name, a SHA-256 in hexadecimal digits. Several processes may use it at once.
 
-    A file appears whole or not at all, and begins with the digest of the rest: a kill, a full disk or
-    another process costs at worst that a program is compiled again. What cannot be written is not kept,
-    and nobody is told.
+    A file appears whole or not at all, and begins with the digest of the rest. The worst consequence of a
+    kill, a full disk or another process is that a program is compiled again. Errors of writing are ignored.
     """
 
     def __init__(self, folder: Path, kept: int = KEPT):
         self.folder, self._kept = folder, kept
 
     def read(self, name: str) -> bytes | None:
-        """What was written under this name, or None."""
+        """The program that was written under this name, or None."""
         try:
             content = (self.folder / name).read_bytes()
             if hashlib.sha256(content[32:]).digest() != content[:32]:
@@ -42,11 +41,11 @@ class Cache:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Keeps ``content``, and lets go of what was not used for longest."""
+        """Stores ``content``, and removes the least recently used programs beyond the limit."""
         packed = zlib.compress(content, 1)
         partial = None
         try:
-            # Whoever can write here decides what this user's processes run.
+            # Only the user may write here, because these files are executed by the user's processes.
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor, partial = tempfile.mkstemp(".partial", f"{name}-", self.folder)
             with os.fdopen(descriptor, "wb") as file:
@@ -57,16 +56,16 @@ class Cache:
             for path in newest_first[self._kept :]:
                 path.unlink()
         except OSError:
-            # Also where another process removes the same old files at the same time.
+            # This also happens if another process removes the same old files at the same time.
             if partial is not None:
                 Path(partial).unlink(missing_ok=True)
 
 
 _OURS = re.compile(r"[0-9a-f]{64}(-\w+\.partial)?")
-"""What files here are called: the folder may hold others', which are never removed."""
+"""Names of the cache's own files. Other files in the folder are never removed."""
 
 
 def users_cache() -> Cache | None:
-    """The cache in the user's folder, if there is one."""
+    """The cache in the user's folder; None if the user has none."""
     folder = users_folder()
     return None if folder is None else Cache(folder)

@@ -1,4 +1,4 @@
-"""Why did a computation break off? Another process of the run stopped, or there is not enough memory."""
+"""Why did a computation fail? Another process of the run stopped, or memory ran out."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from jaxvae.errors import RunError
 from jaxvae.training import processes
 
 _LOST = ("gloo", "nccl", "connection", "peer", "unavailable", "coordination", "heartbeat")
-"""Words in what XLA says when it does not hear from another process."""
+"""Words that occur in XLA's messages when it loses the connection to another process."""
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Raises RunError, with what to do, for what JAX or NumPy raise when that is why."""
+    """Turns exceptions of JAX or NumPy with one of these causes into a RunError that says what to do."""
     try:
         yield
     except MemoryError as error:

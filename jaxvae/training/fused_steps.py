@@ -1,4 +1,4 @@
-"""How do many steps become one compiled call? With its images and their order from the host."""
+"""How do many steps become one compiled call? The host supplies their images and the order of these."""
 
 import functools
 import math
@@ -29,19 +29,19 @@ from jaxvae.training.step import Report, make_train_steps, train_keys
 
 @runtime_checkable
 class Feed(Protocol):
-    """Where a call's images come from, if they are not all on the devices."""
+    """The source of a call's images, if they are not all on the devices."""
 
     waited: float
-    """Seconds, so far, in which the devices had nothing to do because images had not come."""
+    """Seconds so far in which the devices were idle because images had not arrived."""
 
     def take(self, step: int, running: Any) -> Array:
-        """The images of the call that begins with ``step``, on the devices. ``running`` are results of the
-        call before: until those are there, nobody waits."""
+        """The images of the call that begins with ``step``, on the devices. ``running`` are the results of
+        the previous call: time before they are ready does not count as waiting."""
         ...
 
 
 def map_train_steps(config: Config, devices: Sequence[Device], streamed: bool = False) -> Any:
-    """What a ``TrainCall`` compiles, still to be compiled: also for devices that are not here."""
+    """The function that a ``TrainCall`` compiles, not yet compiled. The devices need not be present."""
     return map_over_devices(
         make_train_steps(config, AXIS, streamed),
         devices,
@@ -53,16 +53,15 @@ def map_train_steps(config: Config, devices: Sequence[Device], streamed: bool = 
 def call_indices(
     config: Config, examples: int, step: int, steps: int, devices: int
 ) -> Int[np.ndarray, "device step local"]:
-    """Which of the training images each device sees in ``steps`` steps from ``step``."""
+    """Indices of the training images that each device sees in ``steps`` steps from ``step``."""
     batch = config.train.batch_size
     indices = order.indices(config.seed, step * batch, steps * batch, examples)
     return split_batch(indices.reshape(steps, batch), devices)
 
 
 def steps_per_call(config: Config, start: int, at_most: int | None = None) -> int:
-    """How many steps a compiled call runs: the largest number up to ``train.steps_per_call``, and
-    ``at_most``, that divides the run's length, where it starts, and every cadence that falls due before its
-    end."""
+    """How many steps one compiled call runs: the largest number, up to ``train.steps_per_call`` and
+    ``at_most``, that divides the run's length, its first step, and every cadence shorter than the run."""
     train = config.train
     cadences = (train.log_every, train.eval_every, train.checkpoint_every)
     common = math.gcd(train.steps, start, *(every for every in cadences if every < train.steps))
@@ -76,12 +75,11 @@ def largest_divisor(number: int, at_most: int) -> int:
 
 
 class TrainCall:
-    """``call(state, step) -> (state, report)``: takes ``steps`` steps, beginning with the given one.
+    """``call(state, step) -> (state, report)``: runs ``steps`` training steps from the given one.
 
-    Compiled once, ahead of time: an argument of another shape or placement is an error, never a second
-    compilation. The state's memory is reused, so the state that was passed is gone after the call. The
-    call returns before the devices are done, and moves nothing to or from them but what it must, and that
-    explicitly.
+    It is compiled once, ahead of time: an argument of another shape or placement is an error and never a
+    second compilation. The state's memory is donated, so the state that was passed is invalid after the call.
+    The call returns before the devices finish. Every transfer to or from the devices is explicit.
     """
 
     def __init__(
@@ -94,8 +92,8 @@ class TrainCall:
         compiler: Callable[..., Callable] | None = None,
         feed: Feed | None = None,
     ):
-        """``state`` may be only shapes; ``compiler``, if there is one, makes a program of the steps. The
-        ``images`` go to every device, unless a ``feed`` brings those of each call."""
+        """``state`` may consist of shapes; ``compiler``, if given, compiles the steps. The ``images`` are
+        copied to every device, unless a ``feed`` supplies those of each call."""
         self._config, self._images, self._devices, self.steps = config, images, devices, steps
         self._feed = feed
         started = time.perf_counter()
@@ -109,22 +107,22 @@ class TrainCall:
         arguments = (state, *self._arguments(0, False), keys, pixels)
         self._run: Any = (compiler or compile_for)(mapped, devices, *arguments)
         self.compile_seconds = time.perf_counter() - started
-        """With several processes it is known after the first call, which compiles."""
+        """With several processes, the first call compiles; the value is complete only after it."""
         self._ran_before = False
         self._report: Report | None = None
 
     @property
     def streamed(self) -> bool:
-        """Whether a feed brings the images."""
+        """Whether a feed supplies the images."""
         return self._feed is not None
 
     @property
     def waited(self) -> float:
-        """Seconds, so far, in which the devices had nothing to do because images had not come."""
+        """Seconds so far in which the devices were idle because images had not arrived."""
         return 0.0 if self._feed is None else self._feed.waited
 
     def __call__(self, state: TrainState, step: int, stop: bool = False) -> tuple[TrainState, Report]:
-        """``stop`` is this process's word for ``Report.stop``."""
+        """Runs the steps. ``stop`` is this process's contribution to ``Report.stop``."""
         arguments = (*self._arguments(step, stop), self._keys)
         images = self._resident if self._feed is None else self._feed.take(step, self._report)
         started = time.perf_counter()
@@ -144,7 +142,8 @@ class TrainCall:
         sharded = shard((rows, np.full(count, stop)), self._devices)
         return *sharded, replicate(np.asarray(step, np.int32), self._devices)
 
-    # Made by the first call: compiling needs their shapes only, and may be done by another thread.
+    # These are computed by the first call and not in ``__init__``: compiling needs only their shapes, and it
+    # may run in another thread.
 
     @functools.cached_property
     def _keys(self) -> PyTree:

@@ -1,9 +1,9 @@
 """Which random numbers does the run use, and from which key?
 
 Every stream starts at the run's seed and is named here; a training step's key is
-``fold_in(stream, step)`` and an example's is folded in by its index. No key is carried from step to
-step, so any step can be computed without the ones before it. The order of the data is not here: it is
-the host's (``order``).
+``fold_in(stream, step)``, and an example's key is that folded with its index. No key is carried from step to
+step, so any step can be computed without the ones before it. The order of the data is computed on the
+host, in ``order``.
 """
 
 import enum
@@ -17,7 +17,7 @@ from jaxvae.models import noise
 
 
 class Stream(enum.IntEnum):
-    """What a stream's numbers are for. The values are part of every run: never renumber them."""
+    """The purpose of a stream of random numbers. The values determine every run: never renumber them."""
 
     INITIAL_WEIGHTS = 0
     POSTERIOR = 1
@@ -33,7 +33,7 @@ class Stream(enum.IntEnum):
     PICTURES = 6
     """Latents of the sample pictures, the same at every evaluation."""
     DEQUANTIZATION = 7
-    """What is added to pixels of 256 levels: by step, then by index in the global batch."""
+    """The noise added to pixels of 256 levels: by step, then by index in the global batch."""
     FLIPS = 8
     """Which training images are mirrored: by step, then by index in the global batch."""
 
@@ -45,12 +45,12 @@ def stream(seed: int, name: Stream) -> Key[Array, ""]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _streams(seed: int) -> list[Key[Array, ""]]:
-    # All in one program: outside of one, each operation of each stream would be compiled by itself. One
-    # after the other: that program is the smallest.
+    # One compiled program for all streams: otherwise each operation of each stream would be compiled alone.
+    # ``lax.map`` computes them one after the other, which gives the smallest program.
     root = jax.random.key(seed, impl="threefry2x32")
     return list(jax.lax.map(lambda name: noise.fold_in(root, name), jnp.arange(len(Stream), dtype=jnp.int32)))
 
 
 def fold_in_each(key: Key[Array, ""], indices: Int[Array, " example"]) -> Key[Array, " example"]:
-    """One key for each index: ``fold_in(key, index)``, whatever the others are."""
+    """One key for each index: ``fold_in(key, index)``, independent of the other indices."""
     return jax.vmap(noise.fold_in, in_axes=(None, 0))(key, indices)

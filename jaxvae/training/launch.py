@@ -1,4 +1,4 @@
-"""Was this process started together with others? Said by the environment or the flags, without JAX."""
+"""Was this process started together with others? Read from the environment or the flags, without JAX."""
 
 from collections.abc import Mapping
 
@@ -9,14 +9,14 @@ def are_started_together(environment: Mapping[str, str]) -> bool:
     """Whether a TPU pod, Slurm or Open MPI started several processes of this command."""
     pod = environment.get("TPU_WORKER_HOSTNAMES", "")
     names = ["OMPI_COMM_WORLD_SIZE", "MEGASCALE_NUM_SLICES"]
-    # Inside an allocation, but outside a job step, there is one process whatever SLURM_NTASKS says.
+    # Inside an allocation but outside a job step there is one process, whatever SLURM_NTASKS is.
     names += ["SLURM_NTASKS"] if "SLURM_STEP_NODELIST" in environment else []
     tasks = (environment.get(name, "") for name in names)
     return "," in pod or any(number.isdigit() and int(number) > 1 for number in tasks)
 
 
 def check(coordinator_address: str | None, num_processes: int | None, process_id: int | None) -> None:
-    """Raises UserError if only some are given, or one of them cannot work."""
+    """Raises UserError if only some of the three are given, or if one has an impossible value."""
     given = (coordinator_address, num_processes, process_id)
     if all(value is None for value in given):
         return

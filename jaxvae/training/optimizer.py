@@ -16,7 +16,7 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[Any
     """Learning rate of step t (the first is 0) in a run of ``steps``.
 
     ``peak * min(1, (t + 1) / warmup_steps) * (1 + cos(pi t / steps)) / 2``, or without the last factor
-    if the schedule is constant. A product, so any ``steps`` and any warm-up go together.
+    if the schedule is constant. Because it is a product, any ``steps`` and any warm-up can be combined.
     """
     if config.schedule == "cosine":
         decay = optax.cosine_decay_schedule(config.learning_rate, steps)
@@ -33,8 +33,8 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[Any
 class Optimizer(NamedTuple):
     """Adam (Kingma and Ba 2014, arXiv 1412.6980) on gradients clipped by their global norm.
 
-    Unlike an Optax transformation it is told the step and the norm: the learning rate is then a function
-    of the step alone, also when an update was left out, and the norm is computed once.
+    Unlike an Optax transformation it is given the step and the norm. The learning rate is then a function of
+    the step alone, even if an earlier update was skipped, and the norm is computed only once.
     """
 
     init: Callable[[PyTree], PyTree]
@@ -47,7 +47,8 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
     """The optimizer of a run of ``steps``.
 
     Update t is ``-a m / (sqrt(v) + e)`` with ``a = rate sqrt(1 - beta2^t) / (1 - beta1^t)`` and
-    ``e = epsilon sqrt(1 - beta2^t)``: one division a weight, where Optax, whose state it has, does three.
+    ``e = epsilon sqrt(1 - beta2^t)``. This needs one division a weight, Optax's form needs three. The
+    state is Optax's.
     """
     schedule = learning_rate_schedule(config, steps)
     logs = [float(np.log(beta)) if beta else -np.inf for beta in (config.beta1, config.beta2)]
@@ -55,10 +56,10 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
     def update(
         grads: PyTree, state: optax.ScaleByAdamState, *, step: Int[Array, ""], norm: Float[Array, ""]
     ) -> tuple[PyTree, optax.ScaleByAdamState]:
-        # One factor, fused into the pass over the weights; Optax's clipping is a pass of its own.
+        # Clipping is one factor, fused into the pass over the weights; Optax's clipping is a separate pass.
         factor = 1.0 if config.clip_norm is None else jnp.minimum(1.0, config.clip_norm / norm)
         count = jnp.asarray(state.count) + 1
-        # 1 - decay^count, to the last digits also where the decay is near 1.
+        # 1 - decay^count, computed with expm1 to stay accurate when the decay is near 1.
         unbias1, unbias2 = (-jnp.expm1(count.astype(jnp.float32) * log) for log in logs)
         root = jnp.sqrt(unbias2)
         rate, epsilon = schedule(step) * root / unbias1, config.epsilon * root
@@ -77,8 +78,8 @@ def build_optimizer(config: OptimizerConfig, steps: int) -> Optimizer:
 def update_average(average: PyTree, weights: PyTree, step: Float[Array, ""], decay: float) -> PyTree:
     """Exponential moving average of the weights after step t: ``a + (1 - d_t)(w - a)``.
 
-    ``d_t = min(decay, (1 + t) / (10 + t))``: early on it forgets the initial weights quickly. Arrays that are
-    no weights, such as whole numbers, are those of ``weights``.
+    ``d_t = min(decay, (1 + t) / (10 + t))``: at the beginning it forgets the initial weights quickly. Arrays
+    that are not floating-point are copied from ``weights``.
     """
     rate = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
 

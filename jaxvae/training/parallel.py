@@ -1,4 +1,4 @@
-"""How is work shared among devices? The only module that says ``pmap``."""
+"""How is work shared among devices? The only module that uses ``pmap``."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,22 +16,22 @@ from jaxvae.errors import UserError
 from jaxvae.training import processes
 
 Device = Any
-"""A ``jax.Device``; that name is a variable, which a type checker does not take."""
+"""A ``jax.Device``. A type checker does not accept that name as a type, because it is a variable."""
 
 AXIS = "data"
 """Name of the mapped axis: the devices."""
 
 
 def all_devices() -> list[Device]:
-    """The devices of the default backend, of all processes; to be asked for before anything is computed.
+    """The devices of the default backend, of all processes. Call it before anything is computed.
 
-    Raises UserError if JAX has none of the kind that the environment wants, naming the variable and what
-    there is.
+    Raises UserError if JAX finds no device of the kind that the environment asks for; the message names the
+    variable and the devices that exist.
     """
     try:
         return jax.devices()
     except Exception as error:
-        # Whatever JAX raises: for a missing GPU, an assertion without a word.
+        # JAX raises several types; for a missing GPU it is an AssertionError without a message.
         reason = (str(error).splitlines() or [""])[0][:200]
         reason = f" ({reason})" if reason else ""
         settings: Any = jax.config
@@ -44,7 +44,7 @@ def all_devices() -> list[Device]:
 
 
 def _what_is_here() -> str:
-    """The devices that JAX finds if it is told nothing; it then forgets that it was asked."""
+    """The devices that JAX finds without JAX_PLATFORMS; its state is restored afterwards."""
     settings: Any = jax.config
     wanted = settings.jax_platforms
     try:
@@ -75,9 +75,12 @@ def choose_devices(count: int | None) -> list[Device]:
 
 
 def devices_for(train: Train) -> list[Device]:
-    """The devices that are to train; raises UserError if there are fewer than asked for, or they cannot
-    share a batch evenly or in the order that ``train.reduction`` wants, with what would do, or if JAX was
-    told to compile nothing, or to draw other numbers from the same seed."""
+    """The devices that train.
+
+    Raises UserError, with values that would work, if there are fewer devices than asked for, or if they
+    cannot share a batch evenly or as ``train.reduction`` requires. Raises it too if JAX is set to compile
+    nothing, or to draw other numbers from the same seed.
+    """
     settings: Any = jax.config
     if settings.jax_disable_jit:
         raise UserError("JAX_DISABLE_JIT is set, but a run is made of compiled programs: unset it")
@@ -102,7 +105,7 @@ def devices_for(train: Train) -> list[Device]:
 
 
 def local_devices(devices: Sequence[Device]) -> list[Device]:
-    """Those of this process: all, unless several processes train together."""
+    """The devices of this process: all of them, unless several processes train together."""
     return [device for device in devices if device.process_index == jax.process_index()]
 
 
@@ -112,28 +115,28 @@ def replicate(tree: PyTree, devices: Sequence[Device]) -> PyTree:
 
 
 def shapes_replicated(tree: PyTree, devices: Sequence[Device]) -> PyTree:
-    """Shapes, types and places of what ``replicate`` would make of arrays like these."""
+    """Shapes, types and shardings of the result of ``replicate`` for such arrays."""
     place = NamedSharding(_mesh(devices), PartitionSpec())
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), tree)
 
 
 def local_part(array: Shaped[np.ndarray, "device ..."], devices: Sequence[Device]) -> np.ndarray:
-    """What belongs to this process's devices of an array whose leading axis is all the devices'."""
+    """The part for this process's devices of an array whose leading axis runs over all devices."""
     return array[slice(*_local_range(devices))]
 
 
 def shard_local(tree: PyTree, devices: Sequence[Device]) -> PyTree:
-    """Gives each device of this process its part of arrays whose leading axis is that of these devices."""
+    """Gives each device of this process its part of arrays whose leading axis runs over these devices."""
     return jax.device_put(tree, NamedSharding(_mesh(devices), PartitionSpec(AXIS)))
 
 
 def shard(tree: PyTree, devices: Sequence[Device]) -> PyTree:
-    """Gives each device of this process its part of arrays whose leading axis is all the devices'."""
+    """Gives each device of this process its part of arrays whose leading axis runs over all devices."""
     return shard_local(jax.tree.map(lambda array: local_part(array, devices), tree), devices)
 
 
 def shape_sharded(shape: tuple[int, ...], dtype: Any, devices: Sequence[Device]) -> jax.ShapeDtypeStruct:
-    """Shape, type and place of what ``shard_local`` would make of an array, for this process's devices."""
+    """Shape, type and sharding of the result of ``shard_local`` for this process's devices."""
     place = NamedSharding(_mesh(devices), PartitionSpec(AXIS))
     return jax.ShapeDtypeStruct((len(local_devices(devices)), *shape), dtype, sharding=place)
 
@@ -155,16 +158,16 @@ def split_batch(array: Shaped[np.ndarray, "row batch"], count: int) -> Shaped[np
 
 
 def mean_over_devices(tree: PyTree, axis_name: str) -> PyTree:
-    """Mean over the mapped axis; nothing on one device, where a CPU would still copy every array."""
+    """Mean over the mapped axis. On one device the input is returned, since a CPU would copy every array."""
     return tree if jax.lax.psum(1, axis_name) == 1 else jax.lax.pmean(tree, axis_name)
 
 
 def mean_in_order(parts: PyTree, axis_name: str) -> PyTree:
     """Mean over all parts of a batch, of which each device of the mapped axis has the same number.
 
-    The parts, on the leading axis, are added in pairs, then the pairs in pairs: sums of neighbours, so a
-    device's own parts are a branch of the same tree whatever the number of devices, if that is a power of
-    two, and the result has the same bits.
+    The parts, on the leading axis, are added as a binary tree: neighbours in pairs, then the pairs in pairs.
+    If the number of devices is a power of two, the parts of one device are a branch of that tree, so the
+    order of the additions, and with it every bit of the result, does not depend on the number of devices.
     """
 
     def add(stacked: Array) -> Array:
@@ -181,12 +184,12 @@ def mean_in_order(parts: PyTree, axis_name: str) -> PyTree:
 
 
 def any_device(flag: Bool[Array, ""], axis_name: str) -> Bool[Array, ""]:
-    """Whether the flag is up on any device of the mapped axis."""
+    """Whether the flag is true on any device of the mapped axis."""
     return jax.lax.psum(flag.astype(jnp.int32), axis_name) > 0
 
 
 def gather_over_devices(tree: PyTree, axis_name: str, axis: int) -> PyTree:
-    """The devices' arrays one after the other along ``axis``, on every device."""
+    """The devices' arrays concatenated along ``axis``, on every device."""
     return jax.tree.map(lambda x: jax.lax.all_gather(x, axis_name, axis=axis, tiled=True), tree)
 
 
@@ -199,8 +202,8 @@ def map_over_devices(
 ) -> Any:
     """``function`` to run on every device at once, under the axis ``AXIS``, as a ``jax.stages.Wrapped``.
 
-    ``mapped`` says of each argument whether its leading axis is the devices' (``shard``); the others are
-    replicated, as the results are. ``donate`` names arguments whose memory results may take.
+    ``mapped`` says for each argument whether its leading axis runs over the devices (``shard``). The other
+    arguments and the results are replicated. ``donate`` lists arguments whose memory the results may use.
     """
     return jax.pmap(
         function,
@@ -213,10 +216,10 @@ def map_over_devices(
 
 
 def compile_for(mapped: Any, devices: Sequence[Device], *arguments: PyTree) -> Callable:
-    """The mapped function compiled for these devices and arguments like these.
+    """The mapped function compiled for these devices and arguments of these shapes.
 
-    With several processes it is compiled by its first call instead: what a compiled ``pmap`` takes
-    there, local or global arrays, differs between JAX versions, while a call takes local ones in all.
+    With several processes it is compiled by its first call instead: JAX versions differ in whether a compiled
+    ``pmap`` takes local or global arrays there, while a call takes local ones in all versions.
     """
     if processes.count() > 1:
         return mapped
@@ -229,9 +232,10 @@ def compile_lowered(lowered: Any, devices: Sequence[Device]) -> Any:
 
 
 def compile_options(devices: Sequence[Device]) -> dict[str, Any]:
-    """How XLA is told to compile for these devices, where its defaults are slower.
+    """Options for XLA where its defaults are slower on these devices.
 
-    On CPUs its loops take vectors of 256 bits; with 512 a step is 6 % faster, and 8 % without AVX-512, where
-    each is cut in two (784-400-20 model, batch 128, two cores of an AMD EPYC).
+    On CPUs its loops use vectors of 256 bits by default. With 512 bits a step is 6 % faster, and 8 % faster
+    on a processor without AVX-512, where each vector is split in two (784-400-20 model, batch 128, two cores
+    of an AMD EPYC).
     """
     return {"xla_cpu_prefer_vector_width": 512} if devices[0].platform == "cpu" else {}

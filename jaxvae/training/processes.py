@@ -1,6 +1,6 @@
-"""Which processes train this run together? One, or several, each with devices of its own.
+"""Which processes train this run together? One, or several, each with its own devices.
 
-The first process alone reads and writes files; what it read reaches the others by ``broadcast``.
+Only the first process reads and writes files; ``broadcast`` sends what it read to the others.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from jaxvae.errors import RunError
 from jaxvae.training import launch
 
 HEARTBEAT_SECONDS = 30
-"""A process that is silent for so long is taken for dead, and the others stop."""
+"""After this many seconds without a heartbeat a process counts as dead, and the others stop."""
 
 
 def join(coordinator_address: str | None, num_processes: int | None, process_id: int | None) -> None:
-    """Meets the other processes; to be called before anything asks for devices.
+    """Connects to the other processes; must be called before anything asks for devices.
 
-    Without arguments JAX finds them out from the environment (TPU pod, Slurm, Open MPI). Raises UserError
-    for arguments that ``launch.check`` refuses, and RunError if the others do not come.
+    Without arguments, JAX reads them from the environment (TPU pod, Slurm, Open MPI). Raises UserError for
+    arguments that ``launch.check`` refuses, and RunError if the other processes do not connect.
     """
     launch.check(coordinator_address, num_processes, process_id)
     given = (coordinator_address, num_processes, process_id)
@@ -40,7 +40,7 @@ _joined = False
 
 
 def is_joined() -> bool:
-    """Whether this process has met others; asks for no devices."""
+    """Whether ``join`` has connected this process to others. Does not initialise the devices."""
     return _joined
 
 
@@ -58,7 +58,7 @@ def broadcast(tree: PyTree) -> PyTree:
     """The first process's arrays, bit for bit, as NumPy, in every process; shapes and types must agree."""
     if count() == 1:
         return tree
-    # As bytes: the sum that carries numbers to the others would turn -0 into 0.
+    # Sent as bytes, because the broadcast is a sum, which would turn -0 into 0.
     raw = jax.tree.map(lambda x: np.frombuffer(np.asarray(x).tobytes(), np.uint8), tree)
     raw = multihost_utils.broadcast_one_to_all(raw)
     return jax.tree.map(

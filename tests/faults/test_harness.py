@@ -3,13 +3,13 @@ import subprocess
 import sys
 import time
 
-from benchmarks.fault_harness import ROOT
 from jaxvae.system.platforms import cores
+from tests.faults.harness import ROOT
 
 
 def test_what_keeps_cores_busy_ends_with_who_started_it(tmp_path):
     program = (
-        "import sys, time; from benchmarks.fault_harness import every_core_busy\n"
+        "import sys, time; from tests.faults.harness import every_core_busy\n"
         "with every_core_busy(): print('busy', flush=True); time.sleep(600 if sys.argv[1] == 'killed' else 0)"
     )
     for end in ("by itself", "killed"):

@@ -18,7 +18,7 @@ from jaxvae.runs.checkpoint import Checkpoints
 from jaxvae.runs.manifest import verify
 from jaxvae.system.platforms import cores
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FLAGS = (
     "--config mnist --model.hidden 32 --model.latent_dim 4 --train.batch_size 64 "
     "--train.steps 1200 --train.log_every 50 --train.eval_every 300 --train.checkpoint_every 50 "

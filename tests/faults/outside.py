@@ -11,7 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.fault_harness import (
+from jaxvae.config import Config
+from jaxvae.data.load import load
+from jaxvae.runs.checkpoint import Checkpoints
+from jaxvae.runs.folder import Workdir
+from jaxvae.runs.run import untrained_state
+from tests.faults.harness import (
     Bench,
     Lost,
     Outcome,
@@ -21,11 +26,6 @@ from benchmarks.fault_harness import (
     saved,
     wait_for_checkpoint,
 )
-from jaxvae.config import Config
-from jaxvae.data.load import load
-from jaxvae.runs.checkpoint import Checkpoints
-from jaxvae.runs.folder import Workdir
-from jaxvae.runs.run import untrained_state
 
 
 def interrupted(bench: Bench, fault: str, trials: int, *numbers: signal.Signals) -> Outcome:

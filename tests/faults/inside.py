@@ -16,7 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxvae.training.step
-from benchmarks.fault_harness import (
+from jaxvae.config import Config, Eval, Model, Train
+from jaxvae.data.load import Dataset, load
+from jaxvae.runs.checkpoint import Checkpoints, Restored
+from jaxvae.runs.fit import fit
+from jaxvae.runs.manifest import verify
+from jaxvae.runs.replay import NonFiniteError
+from jaxvae.runs.run import untrained_state
+from jaxvae.training import order
+from tests.faults.harness import (
     LIMIT,
     Bench,
     Lost,
@@ -27,14 +35,6 @@ from benchmarks.fault_harness import (
     saved,
     wait_for_checkpoint,
 )
-from jaxvae.config import Config, Eval, Model, Train
-from jaxvae.data.load import Dataset, load
-from jaxvae.runs.checkpoint import Checkpoints, Restored
-from jaxvae.runs.fit import fit
-from jaxvae.runs.manifest import verify
-from jaxvae.runs.replay import NonFiniteError
-from jaxvae.runs.run import untrained_state
-from jaxvae.training import order
 
 SMALL = Config(
     model=Model(latent_dim=3, hidden=(16,)),
