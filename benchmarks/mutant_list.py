@@ -624,6 +624,14 @@ MUTANTS = [
         ("a Bernoulli likelihood of gray pixels is accepted", 'model.likelihood == "bernoulli" and data.binarization == "none" and config.code.file is None,', "False,", BOTH),
     ),
     *_area(
+        "optimiser",
+        "training/optimizer",
+        ("Optax's methods are not clipped", "grads = jax.tree.map(lambda grad: factor * grad, grads)", "pass", "test_optimizer.py"),
+        ("Optax's methods have a learning rate of 1", "lambda update: rate * update", "lambda update: update", "test_optimizer.py"),
+        ("Optax's methods see no weights", "transformation.update(grads, state, weights)", "transformation.update(grads, state, jax.tree.map(jnp.zeros_like, weights))", "test_optimizer.py"),
+        ("an experiment's own optimizer is not asked", '(own := own_function(config.code, "optimizer")) is not None', '(own := own_function(config.code, "optimizer")) is not None and False', "test_extension.py"),
+    ),
+    *_area(
         "an experiment's own code",
         "config/own_code",
         ("modules beside the file are not in the digest", 'digest.update(b"\\0" + name.encode() + b"\\0" + file.read_bytes())', "pass", "test_extension.py"),

@@ -24,6 +24,8 @@ BOUNDS = {
     "optimizer.beta1": ((0.0, 0.9999), (1.0, -0.1, 1.5, float("nan"))),
     "optimizer.beta2": ((0.0, 0.9999), (1.0, -0.1, 1.5, float("nan"))),
     "optimizer.epsilon": ((1e-12,), (0.0, -1.0, float("inf"), float("nan"))),
+    "optimizer.weight_decay": ((0.0, 0.1), (-1e-9, float("inf"), float("nan"))),
+    "optimizer.momentum": ((0.0, 0.9999), (1.0, -0.1, float("nan"))),
     "optimizer.clip_norm": ((None, 1e-6), (0.0, -1.0, float("inf"), float("nan"))),
     "optimizer.ema_decay": ((None, 0.0, 0.9999), (1.0, -0.1, float("nan"))),
     "train.steps": ((1,), (0, -1)),
@@ -53,11 +55,13 @@ def with_value(config, name, value):
 @pytest.mark.parametrize("name", BOUNDS)
 def test_each_bound_lets_in_what_is_just_right_and_nothing_beyond(name):
     right, wrong = BOUNDS[name]
+    method = {"optimizer.weight_decay": "adamw", "optimizer.momentum": "sgd"}.get(name, "adam")
+    base = with_value(GAUSSIAN, "optimizer.name", method)
     for value in right:
-        validate(with_value(GAUSSIAN, name, value))
+        validate(with_value(base, name, value))
     for value in wrong:
         with pytest.raises(UserError, match=rf"\b{name}\b"):
-            validate(with_value(GAUSSIAN, name, value))
+            validate(with_value(base, name, value))
 
 
 @pytest.mark.parametrize("binarization", ["threshold", "static", "dynamic"])

@@ -18,13 +18,15 @@ CHANGE_TRAINING = """
     model.latent_dim model.architecture model.channels model.hidden model.activation model.likelihood
     model.sigma model.learn_sigma objective.beta objective.beta_warmup_steps
     optimizer.learning_rate optimizer.schedule optimizer.warmup_steps optimizer.beta1 optimizer.beta2
-    optimizer.epsilon optimizer.clip_norm optimizer.ema_decay
+    optimizer.epsilon optimizer.clip_norm optimizer.ema_decay optimizer.name optimizer.weight_decay
+    optimizer.momentum code.sha256
     train.batch_size train.precision train.reduction
 """.split()
 CHANGE_NOTHING_THAT_IS_TRAINED = """
     data.placement data.workers train.steps train.steps_per_call train.log_every train.eval_every
     train.checkpoint_every train.checkpoints_kept train.devices train.non_finite train.write_errors
     eval.importance_samples eval.interim_importance_samples eval.batch_size eval.grid data.dir
+    code.file code.accept_changed
 """.split()
 CHOOSE_IMAGES = """
     data.name data.image_size data.resize data.color data.test_fraction data.background data.sixteen_bit
@@ -46,7 +48,7 @@ def another(value, kind):
         return value + "x"
     if value is None:
         return "red" if str in typing.get_args(kind) else 0.5 if float in typing.get_args(kind) else 3
-    return value / 2 if isinstance(value, float) else value + 1
+    return (value / 2 or 0.1) if isinstance(value, float) else value + 1
 
 
 EVERYTHING_IS_USED = Config(

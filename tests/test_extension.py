@@ -173,6 +173,11 @@ def test_it_is_refused_once_its_source_changed_or_is_gone_and_a_flag_accepts_the
             "    return 3",
             "jaxvae.models.objectives.AbstractObjective, not int",
         ),
+        (
+            "return optax.adabelief(1.0)",
+            "return 1.0",
+            "return an optax.GradientTransformation, not float",
+        ),
         ('support = "real"', 'support = "binary"', "takes pixels that are 0 or 1"),
         ("pixel_mean.shape, prior", "(6, 6, 1), prior", "gives a model for images of (6, 6, 1)"),
     ],

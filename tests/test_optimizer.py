@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import jax
@@ -6,8 +7,10 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvae.config import Optimizer
-from jaxvae.training.optimizer import build_optimizer, learning_rate_schedule, update_average
+from jaxvae.config import Config, Optimizer, Train
+from jaxvae.runs.fit import fit
+from jaxvae.runs.manifest import verify
+from jaxvae.training.optimizer import adam, build_optimizer, learning_rate_schedule, update_average
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1000, 100), (50, 200), (10, 0)])
@@ -27,7 +30,7 @@ def test_a_constant_schedule_stays():
 
 def test_one_step_is_adam_on_the_clipped_gradient():
     config = Optimizer(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=1.0, epsilon=0.5)
-    optimizer = build_optimizer(config, 10)
+    optimizer = adam(config, 10)
     weights, grads = {"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([30.0, 40.0])}
     step, norm = jnp.int32(0), optax.tree.norm(grads)
     updates: Any = optimizer.update(grads, optimizer.init(weights), step=step, norm=norm)[0]
@@ -38,7 +41,7 @@ def test_one_step_is_adam_on_the_clipped_gradient():
 
 def test_many_steps_are_adam_in_float64():
     config = Optimizer(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None, epsilon=0.03)
-    optimizer, rng = build_optimizer(config, 10), np.random.default_rng(0)
+    optimizer, rng = adam(config, 10), np.random.default_rng(0)
     state: Any = optimizer.init({"w": jnp.zeros(5)})
     mean = square = np.zeros(5)
     for t in range(1, 40):
@@ -66,10 +69,110 @@ def test_the_average_is_its_formula():
 
 def test_the_learning_rate_is_that_of_the_step_however_many_updates_were_made():
     config = Optimizer(learning_rate=1.0, warmup_steps=0, clip_norm=None, beta1=0.0, epsilon=1e-30)
-    optimizer = build_optimizer(config, 10)
+    optimizer = adam(config, 10)
     grads = {"w": jnp.array([3.0])}
     for step in (0, 5, 9):
         updates: Any = optimizer.update(
             grads, optimizer.init(grads), step=jnp.int32(step), norm=optax.tree.norm(grads)
         )[0]
         np.testing.assert_allclose(updates["w"], -learning_rate_schedule(config, 10)(step), rtol=1e-5)
+
+
+def adamw(g, w, m, v, t, c):
+    m, v = c.beta1 * m + (1 - c.beta1) * g, c.beta2 * v + (1 - c.beta2) * g**2
+    mean, square = m / (1 - c.beta1**t), v / (1 - c.beta2**t)
+    return mean / (np.sqrt(square) + c.epsilon) + c.weight_decay * w, m, v
+
+
+def adamax(g, w, m, v, t, c):
+    # Kingma and Ba 2014, section 7.1; Optax adds epsilon to the magnitude before the maximum.
+    m, v = c.beta1 * m + (1 - c.beta1) * g, np.maximum(np.abs(g) + c.epsilon, c.beta2 * v)
+    return m / (1 - c.beta1**t) / v, m, v
+
+
+def sgd(g, w, m, v, t, c):
+    m = c.momentum * m + g
+    return m, m, v
+
+
+def lion(g, w, m, v, t, c):
+    # Chen et al. 2023, arXiv 2302.06675, algorithm 2.
+    direction = np.sign(c.beta1 * m + (1 - c.beta1) * g) + c.weight_decay * w
+    return direction, c.beta2 * m + (1 - c.beta2) * g, v
+
+
+METHODS = {
+    "adamw": (adamw, {"weight_decay": 0.1, "epsilon": 0.03}),
+    "adamax": (adamax, {"epsilon": 1e-3}),
+    "sgd": (sgd, {"momentum": 0.8}),
+    "lion": (lion, {"weight_decay": 0.2, "beta2": 0.99}),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_each_method_is_its_formula_in_float64_at_every_step_of_the_schedule(name):
+    formula, fields = METHODS[name]
+    settings = Optimizer(name=name, learning_rate=0.1, warmup_steps=3, clip_norm=2.0, **fields)
+    config = Config(optimizer=settings, train=Train(steps=20))
+    optimizer, schedule = build_optimizer(config), learning_rate_schedule(settings, 20)
+    weights: Any = {"w": jnp.asarray(np.linspace(-1, 1, 5), jnp.float32)}
+    state, rng = optimizer.init(weights), np.random.default_rng(0)
+    w, m, v = np.linspace(-1, 1, 5), np.zeros(5), np.zeros(5)
+    for t in range(20):
+        grads = {"w": jnp.asarray(rng.normal(size=5), jnp.float32)}
+        norm = optax.tree.norm(grads)
+        updates, state = optimizer.update(grads, state, weights, step=jnp.int32(t), norm=norm)
+        weights = optax.apply_updates(weights, updates)
+        g = np.asarray(grads["w"], float)
+        direction, m, v = formula(g * min(1, 2 / np.linalg.norm(g)), w, m, v, t + 1, settings)
+        w = w - float(schedule(t)) * direction
+        np.testing.assert_allclose(weights["w"], w, rtol=1e-4, atol=1e-6)
+
+
+def test_muon_moves_a_matrix_by_an_orthogonal_one_and_a_vector_by_adam():
+    settings = Optimizer(name="muon", learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None)
+    optimizer = build_optimizer(Config(optimizer=settings))
+    grads: Any = {
+        "w": jnp.asarray(np.random.default_rng(0).normal(size=(5, 5)), jnp.float32),
+        "b": jnp.arange(1.0, 4),
+    }
+    weights = jax.tree.map(jnp.zeros_like, grads)
+    norm = optax.tree.norm(grads)
+    updates, _ = optimizer.update(grads, optimizer.init(weights), weights, step=jnp.int32(0), norm=norm)
+    singular = np.linalg.svd(np.asarray(updates["w"], float) / 0.1, compute_uv=False)
+    # Five Newton-Schulz steps come close to one (Jordan et al. 2024).
+    assert np.all((singular > 0.6) & (singular < 1.3))
+    left, _, right = np.linalg.svd(np.asarray(grads["w"], float), full_matrices=False)
+    assert np.sum((left @ right) * -np.asarray(updates["w"])) > 0.8 * 0.1 * 5
+    # Adam with Nesterov momentum: whatever the size of the gradient.
+    np.testing.assert_allclose(updates["b"], updates["b"][0], rtol=1e-4)
+    assert -0.2 < updates["b"][0] < -0.09
+
+
+def test_ours_is_optaxs_adam_to_rounding():
+    settings = Optimizer(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None)
+    ours, theirs = (
+        build_optimizer(Config(optimizer=settings)),
+        optax.adam(0.1, settings.beta1, settings.beta2),
+    )
+    weights: Any = {"w": jnp.zeros(5)}
+    states, rng = [ours.init(weights), theirs.init(weights)], np.random.default_rng(0)
+    for t in range(30):
+        grads = {"w": jnp.asarray(rng.normal(size=5), jnp.float32)}
+        mine: Any
+        mine, states[0] = ours.update(grads, states[0], weights, step=jnp.int32(t), norm=jnp.ones(()))
+        with jax.numpy_dtype_promotion("standard"):
+            updates: Any
+            updates, states[1] = theirs.update(grads, states[1])
+        np.testing.assert_allclose(mine["w"], updates["w"], rtol=2e-5)
+
+
+def test_a_run_with_muon_goes_on_to_the_same_bits(tmp_path, small_config):
+    settings = Optimizer(name="muon", schedule="constant", weight_decay=0.01, learning_rate=0.01)
+    config = dataclasses.replace(small_config, optimizer=settings)
+    half = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=12))
+    fit(config, tmp_path / "whole")
+    fit(half, tmp_path / "parts")
+    fit(config, tmp_path / "parts")
+    states = [verify(tmp_path / name / "checkpoints/24", 24).state for name in ("whole", "parts")]
+    assert states[0] == states[1]

@@ -125,11 +125,20 @@ UNUSED = {
     "model.activation": "tanh",
     "model.sigma": 0.1,
     "model.learn_sigma": True,
+    "optimizer.beta1": 0.8,
+    "optimizer.beta2": 0.99,
+    "optimizer.epsilon": 1e-3,
+    "optimizer.weight_decay": 0.1,
+    "optimizer.momentum": 0.5,
     "objective.beta_warmup_steps": 7,
 }
+SGD = Config(optimizer=Optimizer(name="sgd"))
 WITHOUT = {
     "data.workers": Config(data=Data(placement="resident")),
     "model.activation": Config(model=Model(hidden=())),
+    "optimizer.beta1": SGD,
+    "optimizer.beta2": SGD,
+    "optimizer.epsilon": SGD,
     "objective.beta_warmup_steps": Config(objective=Objective(beta=0.0)),
 }
 """A configuration that does not use the field, where the default one does."""
@@ -138,6 +147,8 @@ WITH = {
     "model.channels": Config(model=Model(architecture="conv")),
     "model.sigma": GAUSSIAN,
     "model.learn_sigma": GAUSSIAN,
+    "optimizer.weight_decay": Config(optimizer=Optimizer(name="adamw")),
+    "optimizer.momentum": SGD,
 }
 """And one that does, where the default one does not."""
 

@@ -11,6 +11,7 @@ Binarization = Literal["none", "threshold", "static", "dynamic"]
 Activation = Literal["relu", "gelu", "silu", "tanh"]
 Likelihood = Literal["bernoulli", "gaussian"]
 Architecture = Literal["mlp", "conv"]
+OptimizerName = Literal["adam", "adamw", "adamax", "sgd", "lion", "muon"]
 Precision = Literal["float32", "bfloat16"]
 Placement = Literal["auto", "resident", "stream"]
 
@@ -91,8 +92,11 @@ class Objective:
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """Adam, its learning-rate schedule, gradient clipping and weight averaging."""
+    """How weights are updated: the method, learning-rate schedule, gradient clipping and weight averaging."""
 
+    name: OptimizerName = "adam"
+    """adam (ours, the fastest); Optax's adamw, adamax, sgd, lion, or muon (its matrices orthogonalised, other
+    weights by Adam)."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -100,11 +104,15 @@ class Optimizer:
     warmup_steps: int = 200
     """Steps over which the learning rate rises linearly to its peak."""
     beta1: float = 0.9
-    """Adam: decay of the gradient's running mean."""
+    """All but sgd: decay of the gradient's running mean."""
     beta2: float = 0.999
-    """Adam: decay of the squared gradient's running mean."""
+    """All but sgd: decay of the running mean of its square, or (adamax) of its magnitude."""
     epsilon: float = 1e-8
-    """Adam: added to the denominator."""
+    """All but sgd and lion: added to the denominator."""
+    weight_decay: float = 0.0
+    """adamw, lion, muon: this times the learning rate is the share that each weight loses in a step."""
+    momentum: float = 0.9
+    """sgd: decay of the running sum of gradients; 0: none."""
     clip_norm: float | None = 200.0
     """Gradients of a larger global norm are scaled down to it; None: never."""
     ema_decay: float | None = None

@@ -1,8 +1,8 @@
 """How is code of an experiment's own file found again, and is it still the same?
 
-An experiment's file may define ``build`` and ``objective`` beside ``config``. A run remembers the file's
-path and a digest of its text and of the modules beside it that it imports; whoever opens the run later
-imports them again.
+An experiment's file may define ``build``, ``objective`` and ``optimizer`` beside ``config``. A run remembers
+the file's path and a digest of its text and of the modules beside it that it imports; whoever opens the run
+later imports them again.
 """
 
 import functools
@@ -16,8 +16,8 @@ from typing import Any
 from jaxvae.config.fields import Code
 from jaxvae.errors import UserError
 
-HOOKS = ("build", "objective")
-"""What an experiment's file may define; see ``models.build``."""
+HOOKS = ("build", "objective", "optimizer")
+"""What an experiment's file may define; see ``models.build`` and ``training.optimizer``."""
 
 
 def run_file(path: Path) -> tuple[dict[str, Any], str]:

@@ -100,10 +100,10 @@ def _check_numbers(check: _Check) -> None:
         widths = values[name]
         require(all(1 <= width <= MOST for width in widths), name, f"widths of 1 or more, to {MOST}")
         require(len(widths) <= MOST_LAYERS, name, f"{MOST_LAYERS} widths or fewer")
-    for name in ("objective.beta", "optimizer.learning_rate"):
+    for name in ("objective.beta", "optimizer.learning_rate", "optimizer.weight_decay"):
         wanted = "finite in float32 and not negative"
         require(values[name] == 0 or _TINIEST <= values[name] <= _LARGEST, name, wanted)
-    for name in ("optimizer.beta1", "optimizer.beta2"):
+    for name in ("optimizer.beta1", "optimizer.beta2", "optimizer.momentum"):
         require(0 <= values[name] < 1, name, "at least 0 and below 1")
     require(
         _TINIEST <= values["optimizer.epsilon"] <= _LARGEST,
@@ -203,6 +203,20 @@ USES = {
     "model.learn_sigma": Use(
         lambda c: c.model.likelihood == "gaussian", ("model.likelihood",), "--model.likelihood gaussian"
     ),
+    **{
+        f"optimizer.{field}": Use(
+            lambda c, names=names: c.optimizer.name in names or c.code.file is not None,
+            ("optimizer.name",),
+            f"--optimizer.name {' or '.join(names)}",
+        )
+        for field, names in {
+            "beta1": ("adam", "adamw", "adamax", "lion", "muon"),
+            "beta2": ("adam", "adamw", "adamax", "lion", "muon"),
+            "epsilon": ("adam", "adamw", "adamax", "muon"),
+            "weight_decay": ("adamw", "lion", "muon"),
+            "momentum": ("sgd",),
+        }.items()
+    },
     "objective.beta_warmup_steps": Use(
         lambda c: c.objective.beta > 0, ("objective.beta",), "--objective.beta above 0"
     ),

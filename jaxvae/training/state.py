@@ -69,7 +69,7 @@ def state_of(config: Config, model: AbstractVAE) -> TrainState:
         step=jnp.zeros((), jnp.int32),
         model=model,
         average=jax.tree.map(jnp.copy, model) if keeps_average else None,
-        opt_state=build_optimizer(config.optimizer, config.train.steps).init(weights),
+        opt_state=build_optimizer(config).init(weights),
         totals=zero_totals(),
     )
 

@@ -117,7 +117,7 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
     says whether the loss and the gradient were; if not, the new state is worthless, or, under
     ``train.non_finite`` skip, the old one with the step counted as skipped.
     """
-    optimizer = build_optimizer(config.optimizer, config.train.steps)
+    optimizer = build_optimizer(config)
     objective, decay = build_objective(config), config.optimizer.ema_decay
 
     def train_step(state, indices, keys, pixels, shape):
@@ -144,7 +144,13 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
             norm = optax.tree.norm(grads)
         finite = jnp.isfinite(norm) & jnp.isfinite(loss)
         with jax.named_scope("optimizer"):
-            updates, opt_state = optimizer.update(grads, state.opt_state, step=state.step, norm=norm)
+            updates, opt_state = optimizer.update(
+                grads,
+                state.opt_state,
+                eqx.filter(state.model, eqx.is_inexact_array),
+                step=state.step,
+                norm=norm,
+            )
             model = eqx.apply_updates(state.model, updates)
         average = state.average
         if decay is not None:
