@@ -91,8 +91,8 @@ def _run(command: Command, signals: Signals, started: float) -> None:
     launch.check(*several)
     from jaxvae.runs.folder import Workdir
 
-    # Importing JAX takes seconds. Mistakes in the command are therefore reported before it, and the images are
-    # read in the background meanwhile.
+    # Importing JAX takes seconds. Mistakes in the command are therefore reported before it, and the images
+    # are read in the background meanwhile.
     refuse_image_size(config.data, config.train.batch_size)
     folder = Workdir(path)
     if command.replay is None:
@@ -107,8 +107,8 @@ def _run(command: Command, signals: Signals, started: float) -> None:
 
         if several != (None, None, None) or launch.are_started_together(os.environ):
             processes.join(*several)
-            # JAX has replaced our handler of SIGTERM by its own, so ours is installed again. The reports of the
-            # calls tell the other processes to stop.
+            # JAX has replaced our handler of SIGTERM by its own, so ours is installed again. The reports of
+            # the calls tell the other processes to stop.
             signals.take()
         from jaxvae.runs.fit import fit
         from jaxvae.runs.replay import replay
@@ -125,7 +125,7 @@ def _run(command: Command, signals: Signals, started: float) -> None:
 
 @contextlib.contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """Disables the garbage collector, which takes a tenth of the time of imports and finds nothing in them."""
+    """Disables the garbage collector, which takes a tenth of the imports' time and finds nothing there."""
     gc.disable()
     try:
         yield
@@ -146,8 +146,8 @@ def _leave(code: int) -> None:
 def parse(configs: Path, arguments: list[str]) -> Command:
     """The command, checked: the flags override the experiment's own values.
 
-    Raises UserError for an unknown experiment or one with impossible values, and SystemExit(2), after printing
-    the reason, for a flag or value that does not parse.
+    Raises UserError for an unknown experiment or one with impossible values, and SystemExit(2), after
+    printing the reason, for a flag or value that does not parse.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--config")

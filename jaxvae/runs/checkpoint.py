@@ -100,7 +100,7 @@ class Checkpoints:
         return None
 
     def clean(self, damaged: dict[int, str]) -> None:
-        """Renames damaged checkpoints to ``STEP.damaged``, and removes half-written ones of killed processes."""
+        """Renames damaged checkpoints to ``STEP.damaged``, and removes half-written ones."""
         for step in damaged:
             shutil.rmtree(self._aside(step), ignore_errors=True)
             (self.folder / str(step)).rename(self._aside(step))
@@ -198,7 +198,7 @@ class Checkpoints:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    """Whether the folder is a checkpoint, possibly damaged. A folder of something else may be a number too."""
+    """Whether the folder is a checkpoint, possibly damaged. Other folders may have numbers as names too."""
     named = re.fullmatch(r"0|[1-9]\d*", path.name, re.ASCII) is not None
     return named and any((path / name).exists() for name in (ITEM, manifest.NAME))
 
@@ -246,8 +246,8 @@ def _orbax() -> tuple[Any, Any]:
 
 
 def _try_room(path: Path, size: int) -> None:
-    """Raises OSError unless a file of ``size`` bytes can be created now. Orbax fails late on a full disk, with
-    long tracebacks. It may need less space, because it compresses."""
+    """Raises OSError unless a file of ``size`` bytes can be created now. Orbax fails late on a full disk,
+    with long tracebacks. It may need less space, because it compresses."""
     try:
         with path.open("wb") as file:
             reserve(file.fileno(), size)

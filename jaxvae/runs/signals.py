@@ -87,8 +87,8 @@ class Signals:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, SIGINT, SIGTERM and (unless it is ignored) SIGHUP raise an exception, so that half-written files
-    are removed on the way out; the context then raises InterruptedRun."""
+    """Inside, SIGINT, SIGTERM and (unless it is ignored) SIGHUP raise an exception, so that half-written
+    files are removed on the way out; the context then raises InterruptedRun."""
 
     timers: list[threading.Timer] = []
 
