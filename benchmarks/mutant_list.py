@@ -552,7 +552,7 @@ MUTANTS = [
         "files of a run",
         "system/atomic_files",
         ("NaN is written", "return None if isinstance(value, float) and not math.isfinite(value) else value", "return value", "test_metrics.py::test_a_number_that_is_not_finite_is_null"),
-        ("a signal leaves a file half-written", "except BaseException:\n        # Also a signal", "except OSError:\n        # Also a signal", "test_metrics.py"),
+        ("a signal leaves a file half-written", "except BaseException:\n        # BaseException, because", "except OSError:\n        # BaseException, because", "test_metrics.py"),
     ),
     *_area(
         "files of a run",

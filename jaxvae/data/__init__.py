@@ -1,6 +1,6 @@
 """Which images are there, and where do they live? Files, libraries, memory; nothing of a model.
 
-- ``load``: from ``data.name`` to images. ``sources/``: one file for each kind of source.
+- ``load``: the door by which every source enters. ``sources/``: one file for each kind of source.
 - ``dataset``: what a set of images is. ``decoded_cache``, ``packing``: decoded once, kept beside the source.
 - ``memory_map``: images that may be larger than memory. ``placement``, ``streaming``: to the devices.
 - ``memory``: does a run fit? ``advice``: which settings suit the images? ``summary``: what is in a set?

@@ -20,8 +20,8 @@ MOST_COLUMNS = 12
 
 def summarize(config: Data, picture: Path) -> str:
     """Returns a description of the images that ``config`` names, and writes a contact sheet of training
-    images to ``picture``. Raises UserError if there are no images, or if the picture cannot be written or would
-    replace a file that is not a contact sheet."""
+    images to ``picture``. Raises UserError if there are no images, or if the picture cannot be written or
+    would replace a file that is not a contact sheet."""
     refuse_others_file(picture)
     devices = all_devices()
     dataset = load(config)

@@ -100,7 +100,7 @@ class Checkpoints:
         return None
 
     def clean(self, damaged: dict[int, str]) -> None:
-        """Renames damaged checkpoints to ``STEP.damaged``, and removes half-written ones."""
+        """Renames damaged checkpoints to ``STEP.damaged`` and removes those that a kill left half-written."""
         for step in damaged:
             shutil.rmtree(self._aside(step), ignore_errors=True)
             (self.folder / str(step)).rename(self._aside(step))
@@ -198,7 +198,7 @@ class Checkpoints:
 
 
 def _is_checkpoint(path: Path) -> bool:
-    """Whether the folder is a checkpoint, possibly damaged. Other folders may have numbers as names too."""
+    """Whether the folder is a checkpoint, possibly damaged. Other folders may be called by a number too."""
     named = re.fullmatch(r"0|[1-9]\d*", path.name, re.ASCII) is not None
     return named and any((path / name).exists() for name in (ITEM, manifest.NAME))
 

@@ -1,6 +1,7 @@
 """Is a checkpoint undamaged? ``digest.json`` holds digests of its arrays and of each of its files.
 
-It is written last, and holds a digest of itself too, so a change of any byte of a checkpoint is detected.
+It is written last, and holds a digest of itself too, so that a change of any byte of a checkpoint is
+detected.
 """
 
 import hashlib
