@@ -4,6 +4,6 @@
 - ``in_memory``: a caller's arrays.
 - ``dataset``: what a set of images is. ``decoded_cache``, ``packing``: decoded once, kept beside the source.
 - ``memory_map``: images that may be larger than memory. ``placement``, ``streaming``: to the devices.
-- ``memory``: does it fit? ``advice``: which settings suit the images? ``summary``: what is in a set?
+- ``memory``: does a run fit? ``advice``: which settings suit the images? ``summary``: what is in a set?
 - ``image_grid``: images as one picture.
 """

@@ -1,4 +1,4 @@
-"""Which settings suit the images? What does not is said before time goes into it."""
+"""Which settings suit the images? Unsuitable ones are reported when a run starts."""
 
 import math
 
@@ -13,12 +13,12 @@ NEARLY = 16
 MOSTLY = 0.75
 """From this share of black and white pixels on, binarised images look like the originals."""
 SAMPLED = 2**18
-"""Pixels that a run looks at before it starts."""
+"""How many pixels a run examines before it starts."""
 UNTRAINED = 0.05
-"""The share of the initial weights in their moving average from which on it is said."""
+"""A warning is given if the initial weights have more than this share of the weights' moving average."""
 NEARLY_SO = "of the pixels are nearly black or white"
 DARK = 64
-"""Images of which no pixel reaches this level may be of another range."""
+"""If no pixel reaches this level, the images may have another range than 0 to 255."""
 GAUSSIAN = (
     "--model.likelihood gaussian --model.learn_sigma True --data.binarization none "
     "--data.dequantization uniform"
@@ -29,7 +29,7 @@ def histogram(images: UInt8[np.ndarray, "example height width channel"]) -> Int[
     """How many pixels have each level."""
     levels = np.zeros(256, np.int64)
     for block in blocks(images):
-        # Counting takes eight times the memory of what it counts.
+        # In parts, because ``bincount`` needs eight times the memory of its input.
         for part in np.array_split(block.reshape(-1), -(-block.size // 2**22)):
             levels += np.bincount(part, minlength=256)
     return levels
@@ -38,8 +38,8 @@ def histogram(images: UInt8[np.ndarray, "example height width channel"]) -> Int[
 def sample(
     images: UInt8[np.ndarray, "example height width channel"],
 ) -> UInt8[np.ndarray, "some row column channel"]:
-    """Evenly spaced ones of the images, at least one, and of large ones evenly spaced pixels: about
-    ``SAMPLED`` together."""
+    """Evenly spaced images, at least one, and of large images evenly spaced pixels: about ``SAMPLED`` pixels
+    together."""
     size = math.prod(images.shape[1:])
     count = min(len(images), max(1, SAMPLED // size))
     every = math.ceil(math.sqrt(size / SAMPLED))
@@ -52,7 +52,7 @@ def extreme_share(levels: Int[np.ndarray, "256"]) -> float:
 
 
 def suits(levels: Int[np.ndarray, "256"], channel: int) -> str:
-    """Which likelihood, and why: Bernoulli for images that are nearly black and white."""
+    """The flags of the likelihood that suits, and why: Bernoulli for nearly black and white images."""
     extreme = extreme_share(levels)
     if levels[1:-1].sum() == 0:
         return "--model.likelihood bernoulli --data.binarization threshold (every pixel is 0 or 255)"
@@ -62,7 +62,7 @@ def suits(levels: Int[np.ndarray, "256"], channel: int) -> str:
 
 
 def darkness(levels: Int[np.ndarray, "256"]) -> str | None:
-    """What to do if the images are so dark that they may be of another range, such as 0 to 16; else None."""
+    """Advice if the images are so dark that they may have another range, such as 0 to 16; else None."""
     highest = np.flatnonzero(levels)[-1]
     if not 0 < highest < DARK:
         return None
@@ -74,8 +74,8 @@ def darkness(levels: Int[np.ndarray, "256"]) -> str | None:
 
 
 def warnings(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> list[str]:
-    """What in the configuration does not suit the training images or the length of the run, with the flags
-    that would."""
+    """Warnings about settings that do not suit the training images or the length of the run, with flags that
+    do."""
     return [*_about_length(config), *_about_pixels(config, histogram(sample(images)))]
 
 

@@ -1,4 +1,4 @@
-"""What is a set of images? Two arrays; and before, pictures that can be read one by one, and a split."""
+"""What is a set of images? Two arrays; before they are decoded, pictures that are read one by one."""
 
 import errno
 import os
@@ -15,11 +15,11 @@ from jaxvae.errors import UserError
 from jaxvae.training import order
 
 SPLIT_SEED = 2**32
-"""Of the one order in which a set without a test set is split; no run's order has it."""
+"""Seed of the split of images that have no test set. Seeds of runs are smaller, so no run has this order."""
 
 
 class UnreadableError(UserError):
-    """A file (or a record of one) that cannot be read as an image; ``data.unreadable`` skip leaves it out."""
+    """A file, or a record of one, that cannot be read as an image. ``data.unreadable`` skip leaves it out."""
 
     def __init__(self, name: str, reason: str):
         super().__init__(f"{name} {reason}")
@@ -27,13 +27,13 @@ class UnreadableError(UserError):
 
 
 class Picture(NamedTuple):
-    """One image as it was read."""
+    """One image that was read."""
 
     pixels: UInt8[np.ndarray, "height width channel"]
     form: str | None = None
-    """The format of its file: PNG."""
+    """The format of its file, such as PNG."""
     notes: tuple[str, ...] = ()
-    """What was done to it that the person should know, as in ``laid on white``."""
+    """Changes made to it that the user should know, such as ``laid on white``."""
 
 
 class Pictures(NamedTuple):
@@ -42,12 +42,12 @@ class Pictures(NamedTuple):
     size: int
     """How many."""
     read: Callable[[int], Picture]
-    """The image with that number; several threads may call it at once. Raises UserError with its name,
-    UnreadableError if there is no image in what has that name."""
+    """Reads the image with that number. Several threads may call it at once. Raises UserError with the
+    image's name, and UnreadableError if the file or record does not hold an image."""
     name: Callable[[int], str]
-    """What the person who made it calls it."""
+    """The name of the image with that number, for messages."""
     remark: str = ""
-    """What holds of all of them and the person should know."""
+    """A fact about all of them that the user should know."""
 
 
 class Dataset(NamedTuple):
@@ -56,20 +56,20 @@ class Dataset(NamedTuple):
     train: UInt8[np.ndarray, "train height width channel"]
     test: UInt8[np.ndarray, "test height width channel"]
     title: str = "images"
-    """Where they come from, for people."""
+    """Where they come from, for messages."""
     noted_digest: str | None = None
-    """``digest()``, if it is known already."""
+    """The value of ``digest()``, if it is already known."""
     remarks: str = ""
-    """What was read and what was not, by kind and number, in one line; empty if there is nothing to say."""
+    """What was read and what was skipped, by kind and number, in one line; may be empty."""
 
     def digest(self) -> str:
-        """SHA-256 over the shapes and pixels of both, by which a run knows its data again."""
+        """SHA-256 over the shapes and pixels of both sets. A run recognises its images by it."""
         return self.noted_digest or digest_images(self.train, self.test)
 
 
 def refuse_no_images(given: Any) -> None:
-    """Raises UserError unless what a caller gives is a Dataset of stored images, at least one of each, all of
-    one shape."""
+    """Raises UserError unless ``given`` is a Dataset of stored images, with at least one for training and one
+    for testing, all of one shape."""
     if not isinstance(given, Dataset):
         raise UserError(f"dataset must be a Dataset(train, test), not of type {type(given).__name__}")
     for name, images in (("train", given.train), ("test", given.test)):
@@ -92,17 +92,17 @@ class Source(NamedTuple):
 
     title: str
     path: Path
-    """Beside this, what is made of them is kept."""
+    """The decoded images are stored beside this path."""
     files: Sequence[Path]
-    """Their content is all that the images depend on."""
+    """The images depend on the content of these files and on nothing else."""
     open: Callable[[], tuple[Pictures, Pictures | None]]
     """Training and test images; None: there is no test set."""
     uses: frozenset[str]
-    """Which of ``OPTIONS`` can make a difference here."""
+    """Which of ``OPTIONS`` have an effect on this source."""
     remarks: tuple[str, ...] = ()
-    """What is known of it before it is opened, such as what lies beside the images and is not read."""
+    """Facts known before it is opened, such as files beside the images that are not read."""
     ready: Callable[[], tuple[np.ndarray, np.ndarray] | None] = lambda: None
-    """Training and test images if they are arrays that need no decoding; else None."""
+    """Training and test images, if they are arrays that need no decoding; else None."""
 
 
 OPTIONS = {
@@ -112,19 +112,19 @@ OPTIONS = {
     "sixteen_bit": "it is for image files, and for arrays of whole numbers of 16 bits or more",
     "unreadable": "it is for images in files of their own and for TensorFlow Datasets",
 }
-"""Fields of ``Data`` that only some sources can use, and which."""
+"""Fields of ``Data`` that only some sources use, with the reason that a message gives."""
 
 
 def one_line(remarks: Sequence[str]) -> str:
-    """Remarks as one sentence that begins with what was read; empty if there are none."""
+    """The remarks as one sentence that begins with what was read; empty if there are none."""
     said = "; ".join(sorted(filter(None, remarks), key=lambda remark: not remark.startswith("read ")))
     return said and f"{said[0].upper()}{said[1:]}."
 
 
 def split(count: int, test_fraction: float) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]:
-    """Which of ``count`` images train and which test, both in ascending order: always the same ones.
+    """The indices of the training and the test images among ``count``, both ascending; always the same split.
 
-    At least one of each, if there are two.
+    There is at least one of each if ``count`` is 2 or more.
     """
     tests = min(max(1, round(test_fraction * count)), count - 1)
     ranks = order.permutation(SPLIT_SEED, 0, count)
@@ -132,7 +132,7 @@ def split(count: int, test_fraction: float) -> tuple[Int[np.ndarray, " train"], 
 
 
 def subset(pictures: Pictures, which: Int[np.ndarray, " some"]) -> Pictures:
-    """Some of the pictures."""
+    """The pictures with these numbers."""
     return Pictures(
         len(which),
         lambda i: pictures.read(int(which[i])),
@@ -142,7 +142,7 @@ def subset(pictures: Pictures, which: Int[np.ndarray, " some"]) -> Pictures:
 
 
 def regular_status(path: Path) -> os.stat_result:
-    """The status of a file; raises OSError also for what is no file, and might be waited for in vain."""
+    """The status of a file. Raises OSError for a pipe or device too, which could block a reader forever."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
@@ -150,7 +150,7 @@ def regular_status(path: Path) -> os.stat_result:
 
 
 def identity(path: Path) -> list[int]:
-    """What changes when a file is written or replaced: no user can set its ``st_ctime`` back, as they can the
-    time at which it was written."""
+    """Numbers that change when a file is written or replaced. They include ``st_ctime``, because a user can
+    set back the modification time but not that."""
     status = regular_status(path)
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

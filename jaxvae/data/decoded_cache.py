@@ -1,7 +1,7 @@
-"""Which images were decoded before? Arrays in ``SOURCE.jaxvae/KEY/`` beside their source, mapped into memory.
+"""Which images were decoded before? They are arrays in ``SOURCE.jaxvae/KEY/`` beside their source.
 
-KEY is a digest of the content of the source's files and of all that changes what is made of them, so
-arrays of something else are never found.
+KEY is a digest of the content of the source's files and of every option that changes the decoded images, so
+arrays of other content or other options are never found. The arrays are mapped into memory.
 """
 
 import contextlib
@@ -32,23 +32,24 @@ from jaxvae.system.paths import users_folder
 
 Result = TypeVar("Result")
 VERSION = 2
-"""Of how pictures become arrays; part of the key."""
+"""Version of the decoding; part of the key."""
 CONTENT = "content.json"
-"""What is noted of the source's files."""
+"""Records the identities of the source's files and the digest of their content."""
 _ARRAYS = ("train.npy", "test.npy")
 _PARTIAL = re.compile(r"[0-9a-f]+-[0-9a-f]{16}\.partial")
-"""What folders are called in which arrays are made."""
+"""Names of folders in which arrays are being written."""
 
 
 def kept(source: Source, data: Data) -> Dataset:
-    """The images of a source as two memory maps, decoded now if they were not before.
+    """The images of a source as two memory maps, decoded now if they were not decoded before.
 
-    Another process that decodes the same is waited for; one that was killed while it did costs only time,
-    because a folder gets its name when all in it is on the disk. Where nothing can be written beside the
-    source, arrays are kept in the user's cache folder. Raises UserError if an image cannot be used.
+    Waits for another process that decodes the same images. A process that is killed while it decodes leaves
+    nothing that is used, because a folder gets its final name when everything in it is on the disk. If the
+    folder beside the source cannot be written, the user's cache folder is used. Raises UserError if an image
+    cannot be used, and RunError if neither folder can be written.
     """
     beside = source.path.resolve()
-    # The root of all folders has none beside it.
+    # The root of the file system has no folder beside it.
     folders = [beside.with_name(beside.name + ".jaxvae")] if beside.name else []
     users = users_folder()
     if users is not None:
@@ -74,7 +75,7 @@ def kept(source: Source, data: Data) -> Dataset:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Leaves nothing behind where nothing was kept."""
+    """Removes the folder if it holds no decoded images."""
     with contextlib.suppress(OSError):
         if {path.name for path in folder.iterdir()} <= {CONTENT}:
             (folder / CONTENT).unlink(missing_ok=True)
@@ -97,10 +98,10 @@ def _key(source: Source, data: Data, folder: Path) -> str:
 
 
 def _content(source: Source, data: Data, folder: Path) -> str:
-    """A digest of the names and content of the source's files, which are read only if what identifies them is
-    not what was noted in ``folder``."""
+    """A digest of the names and content of the source's files. The files are read only if their identities
+    differ from those that were recorded in ``folder``."""
     skips = data.unreadable == "skip"
-    # Where names begin in the source; that of the current folder stands before none.
+    # The byte at which the part of a name inside the source begins. The current folder adds no prefix.
     begin = len(os.fsencode(source.path / "_")) - 1
     listing = hashlib.sha256()
     for path in source.files:
@@ -115,20 +116,23 @@ def _content(source: Source, data: Data, folder: Path) -> str:
         digests = pool.map(lambda path: _read(path, _file_digest, skips), source.files)
         for path, digest in zip(source.files, digests, strict=True):
             content.update(_entry(path, begin, digest))
-    # Where it cannot be written, the files are read again next time.
+    # If it cannot be written, the files are read again next time.
     with contextlib.suppress(OSError):
         write_json(note, {"listing": names, "content": content.hexdigest()}, durable=False)
     return content.hexdigest()
 
 
 def _entry(path: Path, begin: int, what: object) -> bytes:
-    """A file's name, from the byte ``begin`` on, with what is known of it; names may be of any bytes but
-    zero."""
+    """A file's name, from the byte ``begin`` on, and ``what`` is known about it, separated by zero bytes,
+    which names cannot contain."""
     return os.fsencode(path)[begin:] + f"\0{what}\0".encode()
 
 
 def _read(path: Path, reader: Callable[[Path], Result], skips: bool) -> Result | None:
-    """What ``reader`` finds of a file of the source, whose trouble is not that of the folder to keep in."""
+    """The result of ``reader`` for a file of the source; None if it cannot be read and is to be skipped.
+
+    Raises UserError instead of OSError, because the caller treats an OSError as one of the cache folder.
+    """
     try:
         return reader(path)
     except OSError as error:
@@ -144,7 +148,7 @@ def _file_digest(path: Path) -> str:
 
 
 def _decode_alone(source: Source, data: Data, done: Path) -> None:
-    """Makes the folder ``done``, or waits until another process has."""
+    """Decodes into the folder ``done``, or waits until another process has done so."""
     waits = False
     while not done.is_dir():
         try:
@@ -161,12 +165,12 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
             if done.is_dir():
                 return
             if lock.excludes:
-                # What others left here, they left when they were killed.
+                # We hold the lock, so partial folders here are of processes that were killed.
                 for partial in done.parent.glob("*.partial"):
                     if _PARTIAL.fullmatch(partial.name):
                         shutil.rmtree(partial, ignore_errors=True)
             with warnings.catch_warnings():
-                # Of oddities in a file that is read all the same, without its name.
+                # Pillow warns of oddities in files that it reads correctly, without naming the file.
                 warnings.filterwarnings("ignore", module=r"PIL\.")
                 pack(source, data, done)
         finally:
@@ -174,7 +178,7 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
 
 
 def _open(source: Source, done: Path) -> Dataset | None:
-    """What is kept there; None if there is nothing, or no longer all of it, which then is removed."""
+    """The decoded images in ``done``; None if there are none. An incomplete or changed folder is removed."""
     try:
         train, test = (np.load(done / name, mmap_mode="r") for name in _ARRAYS)
         note = json.loads((done / "images.json").read_text())
@@ -190,13 +194,13 @@ def _open(source: Source, done: Path) -> Dataset | None:
 
 
 def _vouch(done: Path, note: dict[str, Any], *arrays: np.ndarray) -> None:
-    """Raises ValueError if the arrays are not those that were noted. They are read only if their files are
-    not, as after the folder was copied."""
+    """Raises ValueError if the arrays differ from those that were recorded. They are read only if their files
+    have other identities than recorded, for example after the folder was copied."""
     files = {name: identity(done / name) for name in _ARRAYS}
     if files == note["files"]:
         return
     if digest_images(*arrays) != note["digest"]:
         raise ValueError("the arrays were changed")
-    # Where it cannot be written, they are read again next time.
+    # If it cannot be written, the arrays are read again next time.
     with contextlib.suppress(OSError):
         write_json(done / "images.json", note | {"files": files})

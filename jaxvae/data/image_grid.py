@@ -12,15 +12,15 @@ TILE = 56
 """Smaller images are enlarged by a whole factor to about this many pixels."""
 GAP = 2
 MARK = ("Software", "jaxvae")
-"""Stands as text in every picture, by which it is known not to be one of the person's images."""
+"""A text entry in every PNG that is written here, to distinguish it from the user's own images."""
 
 
 def write_grid(path: Path, images: Float[np.ndarray, "image height width channel"], columns: int) -> None:
     """Writes images (values in [0, 1]; others are clipped) row by row, ``columns`` a row.
 
-    Of images that are neither gray nor RGB, the first channel is shown, or the first three.
+    Of images with two channels the first is shown, of those with more than three the first three.
     """
-    # Not needed before the first picture.
+    # Imported here, because it is needed only when a picture is written.
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -47,8 +47,8 @@ def write_grid(path: Path, images: Float[np.ndarray, "image height width channel
 
 
 def refuse_others_file(path: Path) -> None:
-    """Raises UserError if a picture at ``path`` would replace anything but one of ``write_grid``, or a file
-    with nothing in it."""
+    """Raises UserError if a picture at ``path`` would replace anything other than an empty file or a picture
+    of ``write_grid``."""
     try:
         if not os.path.lexists(path):
             return
@@ -64,5 +64,5 @@ def refuse_others_file(path: Path) -> None:
 
 
 def is_marked(content: bytes) -> bool:
-    """Whether ``write_grid`` made the PNG file that begins with this; the first 256 bytes are enough."""
+    """Whether ``write_grid`` wrote the PNG file that begins with ``content``; 256 bytes are enough."""
     return "\0".join(MARK).encode() in content[:256]

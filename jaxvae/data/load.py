@@ -1,4 +1,4 @@
-"""Which images are there? The door by which every source of images enters."""
+"""Which images does ``data.name`` name? Every source of images is loaded through this module."""
 
 import gzip
 import hashlib
@@ -27,10 +27,11 @@ def load(config: Data) -> Dataset:
 
 
 def begin_loading(config: Data) -> None:
-    """Loads in the background what ``load`` will be asked for, once, if that takes no more than a moment.
+    """Starts loading the bundled images in the background, for one later call of ``load``.
 
-    Only what imports nothing: no library may be imported on two threads at once. Raises UserError for a name
-    that nothing can have, and for an option that makes no difference.
+    Other sources are not loaded in the background, because they import libraries, and no library may be
+    imported in two threads at once. Raises UserError for a name that nothing can have, and for an option that
+    has no effect.
     """
     if config.name != BUNDLED:
         _named(config)
@@ -55,7 +56,7 @@ def _load(config: Data) -> Dataset:
     if config.name == BUNDLED and not _is_changed(config):
         refuse_useless(config, BUNDLED, frozenset())
         return _mnist()
-    # What is bundled needs none of these.
+    # Imported here, because the bundled images need none of these.
     from jaxvae.data.decoded_cache import kept
     from jaxvae.data.sources.resizing import background
 
@@ -84,7 +85,7 @@ def _source(config: Data) -> Source:
 
 
 def _named(config: Data) -> "Path | Name":
-    """The file or folder that ``data.name`` is, or else the data set that can have that name."""
+    """The file or folder that ``data.name`` names, or else the name of a data set."""
     named = f"--data.name {printable(config.name)}"
     if not config.name:
         raise UserError("--data.name is empty: . is the current folder")
@@ -109,7 +110,7 @@ def _named(config: Data) -> "Path | Name":
 
 
 def refuse_useless(config: Data, title: str, uses: frozenset[str]) -> None:
-    """Raises UserError if an option was set that makes no difference to images of this kind."""
+    """Raises UserError if an option is set that has no effect on images of this source."""
     for name, what in OPTIONS.items():
         value = getattr(config, name)
         if value != getattr(Data(), name) and name not in uses:
@@ -119,7 +120,7 @@ def refuse_useless(config: Data, title: str, uses: frozenset[str]) -> None:
 def pixel_mean(
     images: UInt8[np.ndarray, "example height width channel"], config: Data
 ) -> Float32[np.ndarray, "height width channel"]:
-    """Mean over the images of what the model sees, each in [0, 1]."""
+    """Mean over the training images after preprocessing, each pixel in [0, 1]."""
     total = np.zeros(images.shape[1:], np.uint64)
     for block in blocks(images):
         total += (block > 127 if config.binarization == "threshold" else block).sum(axis=0, dtype=np.uint64)

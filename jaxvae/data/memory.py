@@ -1,4 +1,4 @@
-"""Does what was asked for fit into memory? Asked before anything is decoded or trained."""
+"""Does a run fit into memory? This is checked before anything is decoded or trained."""
 
 import math
 from typing import Any, NamedTuple
@@ -13,14 +13,14 @@ FLOAT = 4
 
 
 def describe_bytes(size: int) -> str:
-    """``1.5 GB`` and the like."""
+    """A number of bytes in words, such as ``1.5 GB``."""
     exponent = min(5, max(2, int(math.log10(max(1, size)) // 3)))
     return f"{size / 1000**exponent:,.1f} {('', 'kB', 'MB', 'GB', 'TB', 'PB')[exponent]}"
 
 
 def refuse_image_size(data: Data, batch_size: int = 1) -> None:
-    """Raises UserError if images of ``data.image_size`` cannot be: if one batch of them, gray, is larger than
-    all of this machine's memory."""
+    """Raises UserError if one batch of gray images of ``data.image_size`` is larger than all of this
+    machine's memory."""
     if data.image_size is None:
         return
     needed, memory = batch_size * data.image_size**2 * FLOAT, host_memory()
@@ -34,20 +34,20 @@ def refuse_image_size(data: Data, batch_size: int = 1) -> None:
 
 
 class Need(NamedTuple):
-    """Something that a device must hold at one time."""
+    """Something that a device must hold in memory at one time."""
 
     what: str
     size: int
     """Bytes."""
     fields: dict[str, Any]
-    """The fields that decide it, with their values."""
+    """The fields of the configuration that determine its size, with their values."""
 
 
 def needs(
     config: Config, tests: int, image_shape: tuple[int, ...], state: int, devices: int, steps: int
 ) -> list[Need]:
-    """The least that each device must hold of a run with ``tests`` test images, whose state takes ``state``
-    bytes, and whose calls take ``steps`` steps."""
+    """Lower bounds for what each device must hold in a run with ``tests`` test images, a state of ``state``
+    bytes, and calls of ``steps`` steps."""
     batch, grid = config.train.batch_size, config.eval.grid
     scored = min(config.eval.batch_size, tests)
     image = math.prod(image_shape) * FLOAT
@@ -56,13 +56,13 @@ def needs(
         ("weights, Adam's averages and a checkpoint's copy take", 2 * state, widths),
         ("a device's part of a batch takes", batch * image // devices, ["train.batch_size"]),
         ("a device's part of a test batch takes", scored * image // devices, ["eval.batch_size"]),
-        # As numbers, and again as the sheet, whose tiles are enlarged.
+        # Once as numbers, and once as the sheet, whose tiles are enlarged.
         ("the sample pictures take", 2 * grid**2 * image, ["eval.grid"]),
     ]
     values = flat(to_dict(config))
     size = ["data.image_size"] * (config.data.image_size is not None)
     wanted = [(what, bytes_, [*names, *size]) for what, bytes_, names in each]
-    # Which images each of the steps has, as numbers of 32 bits.
+    # The indices of the images of each step, 32 bits each.
     indices = 4 * steps * batch
     wanted.append(
         ("the order of a call's images takes", indices, ["train.steps_per_call", "train.batch_size"])

@@ -1,7 +1,7 @@
-"""How are images read that may be larger than memory? A batch or a block at a time, from the file itself.
+"""How are images read that may be larger than memory? A batch or a block at a time, from the file.
 
-Reading through a memory map would be shorter, but then every page that was read counts as the process's
-own memory, and a disk that fails ends it without a word.
+The file is read with ``pread`` and not through the memory map: pages that are read through a map count as the
+process's own memory, and a failing disk would kill the process by SIGBUS, without a message.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ BLOCK_BYTES = 2**25
 def gather(
     images: UInt8[np.ndarray, "example height width channel"], indices: Int[np.ndarray, "*rows"]
 ) -> UInt8[np.ndarray, "*rows height width channel"]:
-    """``images[indices]``; of a memory map, these alone are read. Raises RunError if they cannot be."""
+    """``images[indices]``; of a memory map, only these are read. Raises RunError if they cannot be read."""
     mapped = _file(images)
     if mapped is None:
         return images[indices]
@@ -33,7 +33,7 @@ def gather(
 
 
 def file_status(images: np.ndarray) -> tuple[int, ...] | None:
-    """What changes when the file of a memory map is written or replaced; None if there is no file."""
+    """Numbers that change when the file of a memory map is written or replaced; None without a file."""
     mapped = _file(images)
     if mapped is None:
         return None
@@ -47,7 +47,7 @@ def file_status(images: np.ndarray) -> tuple[int, ...] | None:
 def blocks(
     images: UInt8[np.ndarray, "example height width channel"],
 ) -> Iterator[UInt8[np.ndarray, "part height width channel"]]:
-    """All the images in order, about ``BLOCK_BYTES`` at a time."""
+    """All images in order, in blocks of about ``BLOCK_BYTES``."""
     mapped, size = _file(images), math.prod(images.shape[1:])
     count = max(1, BLOCK_BYTES // size)
     for start in range(0, len(images), count):
@@ -59,7 +59,7 @@ def blocks(
 
 
 def digest_images(*sets: UInt8[np.ndarray, "_example height width channel"]) -> str:
-    """SHA-256 over the shapes and pixels of all of them."""
+    """SHA-256 over the shapes and pixels of all the sets."""
     digest = hashlib.sha256()
     for images in sets:
         digest.update(f"{images.shape}\n".encode())
@@ -69,7 +69,7 @@ def digest_images(*sets: UInt8[np.ndarray, "_example height width channel"]) -> 
 
 
 def _file(images: np.ndarray) -> tuple[Path, int] | None:
-    """Of which file, and from which byte on, the images are a memory map, if they are."""
+    """The file of which the images are a memory map, and the byte at which they begin; None for others."""
     whole = images
     while isinstance(whole.base, np.ndarray):
         whole = whole.base
@@ -79,7 +79,7 @@ def _file(images: np.ndarray) -> tuple[Path, int] | None:
 
 
 def _read(path: Path, begin: int, rows: UInt8[np.ndarray, "row byte"], offsets: Sequence[int]) -> None:
-    """Fills each row with the bytes from ``begin`` + its offset on."""
+    """Fills each row with the bytes of the file from ``begin`` + its offset on."""
     try:
         file = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""How do the pictures of a source become two arrays on the disk, and a note of what they turned out to be?"""
+"""How are the pictures of a source decoded into two arrays on the disk, with a record of what was found?"""
 
 import errno
 import math
@@ -23,13 +23,13 @@ from jaxvae.system.atomic_files import write_json
 from jaxvae.system.platforms import flush_open
 
 FEW = 3
-"""So many files that were left out are named; images.json names all."""
+"""How many of the files that were left out are named in messages; images.json names all."""
 AT_ONCE = 256
-"""So many pictures are decoded before they are written."""
+"""How many pictures are decoded before they are written."""
 
 
 def pack(source: Source, data: Data, done: Path) -> None:
-    """Decodes the source's images into the folder ``done``, which appears when all in it is on the disk.
+    """Decodes the source's images into the folder ``done``, which appears when its files are on the disk.
 
     Raises UserError if an image cannot be used, and OSError if the folder cannot be written.
     """
@@ -46,12 +46,12 @@ def pack(source: Source, data: Data, done: Path) -> None:
     total = train.size + test.size
     needed, free = total * math.prod(shape), shutil.disk_usage(done.parent).free
     if needed > free:
-        # Better now than after hours.
+        # Checked now, because decoding may take hours.
         message = f"{needed / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free"
         raise OSError(errno.ENOSPC, message, str(done.parent))
     partial = done.with_name(f"{done.name}-{secrets.token_hex(8)}.partial")
     try:
-        # Inside, since a signal may come at any moment.
+        # Inside ``try``, because a signal may raise an exception at any moment.
         partial.mkdir()
         with tqdm(desc=f"Decoding {source.title}, once", total=total, unit="image", disable=None) as bar:
             for name, pictures in (("train.npy", train), ("test.npy", test)):
@@ -64,7 +64,7 @@ def pack(source: Source, data: Data, done: Path) -> None:
         try:
             os.replace(partial, done)
         except OSError:
-            # Where there are no locks, another may have been first.
+            # On a file system without locks another process may have been first.
             if not done.is_dir():
                 raise
     finally:
@@ -72,15 +72,15 @@ def pack(source: Source, data: Data, done: Path) -> None:
 
 
 class _Seen(NamedTuple):
-    """What the images turned out to be while they were decoded."""
+    """What was found while the images were decoded: counts of formats and notes, and unreadable files."""
 
     forms: Counter[str]
     notes: Counter[str]
     left_out: dict[str, str]
-    """Why, by name."""
+    """The reason for each file that was left out, by its name."""
 
     def remarks(self, of_all: str) -> list[str]:
-        """All that the person should know, by kind and number."""
+        """What the user should know about the images, by kind and number."""
         forms = [
             f"{n:,} {form}" for form, n in sorted(self.forms.items(), key=lambda kind: (-kind[1], kind[0]))
         ]
@@ -104,8 +104,8 @@ def _read(pictures: Pictures, number: int) -> Picture:
 
 
 def _readable(pictures: Pictures, source: Source, seen: _Seen) -> Pictures:
-    """Those pictures that can be read, which are decoded to find out: what is made of them is then the same
-    as if the others had never been there."""
+    """The pictures that can be read. All are decoded to find out, before the set is split, so that the result
+    is the same as if the unreadable files did not exist."""
 
     def reason(number: int) -> UnreadableError | None:
         try:
@@ -131,8 +131,8 @@ def _readable(pictures: Pictures, source: Source, seen: _Seen) -> Pictures:
 
 
 def _write(path: Path, pictures: Pictures, first: str, shape: tuple[int, ...], seen: _Seen, bar: Any) -> None:
-    """Writes an .npy file, some images at a time; raises UserError if one has not the ``shape`` of the
-    ``first``."""
+    """Writes an .npy file, some images at a time. Raises UserError if an image has another shape than
+    ``shape``, that of the image named ``first``."""
     with path.open("wb") as file, ThreadPoolExecutor(thread_name_prefix="decode") as pool:
         head = {"descr": "|u1", "fortran_order": False, "shape": (pictures.size, *shape)}
         np.lib.format.write_array_header_1_0(file, head)

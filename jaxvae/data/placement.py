@@ -21,7 +21,7 @@ from jaxvae.training.fused_steps import steps_per_call
 from jaxvae.training.parallel import Device, local_devices
 
 SHARE = 0.5
-"""How much of a device's memory images may fill: the rest is the model's."""
+"""The share of a device's memory that images may fill; the rest is left to the model."""
 
 
 class Places(NamedTuple):
@@ -30,7 +30,7 @@ class Places(NamedTuple):
     train_streams: bool
     test_streams: bool
     memory: int
-    """Bytes of memory that one copy of the images may have, before ``SHARE``."""
+    """Bytes of memory of one device, of which images may fill ``SHARE``."""
 
     def steps_at_most(self, config: Config, dataset: Dataset) -> int:
         """How many steps one call may take."""
@@ -42,7 +42,7 @@ class Places(NamedTuple):
     def feed(
         self, config: Config, dataset: Dataset, devices: Sequence[Device], start: int, stop: int, steps: int
     ) -> Iterator[TrainFeed | None]:
-        """What brings the images of the calls of ``steps`` steps from ``start`` to ``stop``, if any does."""
+        """The stream of images for calls of ``steps`` steps from ``start`` to ``stop``; None if resident."""
         if not self.train_streams:
             yield None
             return
@@ -50,7 +50,7 @@ class Places(NamedTuple):
             yield stream
 
     def check(self, data: Data) -> None:
-        """Raises UserError if ``data.workers`` was set and there is nothing for them to do."""
+        """Raises UserError if ``data.workers`` was set but nothing is streamed."""
         if not (self.train_streams or self.test_streams) and data.workers != Data().workers:
             raise UserError(
                 f"--data.workers {data.workers} does nothing: the images are {self.describe()}, and nothing "
@@ -58,7 +58,7 @@ class Places(NamedTuple):
             )
 
     def describe(self) -> str:
-        """In words, for the person who watches."""
+        """The placement in words, for messages."""
         limit = f"{SHARE * self.memory / 1e9:.1f} GB would fit"
         if self.train_streams and self.test_streams:
             return f"streamed ({limit})"
@@ -70,11 +70,11 @@ class Places(NamedTuple):
 
 
 def choose_places(placement: Placement, dataset: Dataset, devices: Sequence[Device]) -> Places:
-    """As ``data.placement`` says, or by size: both sets resident, or one, or none. With several processes,
-    as the first finds it.
+    """Where each set lives: as ``placement`` says, or for ``auto`` by size: both sets resident, or one, or
+    none. With several processes, the first process decides.
 
-    Imports what streaming needs, if anything streams, so it must be called before there are other threads
-    that import. Raises UserError if that is not installed.
+    If anything is streamed this imports Grain, so it must be called before other threads import anything.
+    Raises UserError if Grain is not installed.
     """
     places = _choose(placement, dataset, device_memory(local_devices(devices)))
     if places.train_streams or places.test_streams:
@@ -94,7 +94,7 @@ def _choose(placement: Placement, dataset: Dataset, memory: int) -> Places:
 
 
 def device_memory(devices: Sequence[Device]) -> int:
-    """Bytes of a device's memory; CPU devices share that of the machine, with a copy for each."""
+    """Bytes of a device's memory. CPU devices share the machine's memory, and each holds its own copy."""
     stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"]
@@ -104,9 +104,9 @@ def device_memory(devices: Sequence[Device]) -> int:
 def refuse_what_cannot_fit(
     config: Config, tests: int, image_shape: tuple[int, ...], state: PyTree, devices: Sequence[Device]
 ) -> None:
-    """Raises UserError with all that takes more than a device's memory by itself: the bytes, and the fields
-    that make it so large. ``state`` are the shapes of a run's, for images of ``image_shape``, of which
-    ``tests`` are for testing."""
+    """Raises UserError if something needs more than a device's memory; the message lists each such need with
+    its bytes and the fields that determine it. ``state`` holds the shapes of the run's state, for images of
+    ``image_shape``, of which ``tests`` are test images."""
     local = local_devices(devices)
     memory, kind, size = device_memory(local), local[0].device_kind, state_bytes(state)
     found = [

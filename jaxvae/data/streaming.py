@@ -1,4 +1,4 @@
-"""How do images reach the devices when they do not all fit there? Read ahead, call by call, by Grain."""
+"""How do images that do not fit on the devices reach them? Grain reads ahead, one call's images at a time."""
 
 import math
 import time
@@ -17,7 +17,7 @@ from jaxvae.training.fused_steps import call_indices
 from jaxvae.training.parallel import Device, local_part, shard_local
 
 CHUNK_BYTES = 2**26
-"""What one call brings, at most, unless one row of it is more already."""
+"""The most bytes that one call's images may take, unless a single batch is larger."""
 
 
 def rows_at_most(batch_size: int, images: UInt8[np.ndarray, "example height width channel"]) -> int:
@@ -26,13 +26,13 @@ def rows_at_most(batch_size: int, images: UInt8[np.ndarray, "example height widt
 
 
 class ImageStream:
-    """Chunk after chunk of images on the devices, each ready before it is asked for if reading keeps up.
+    """Chunks of images on the devices, each ready before it is requested if reading keeps up.
 
-    ``rows(i)`` says which images chunk i has: the part of it that is this process's devices', with these
-    on the leading axis. Grain's threads gather chunks in that order, as many at once as there are
-    ``workers``; one more thread puts the next on the devices. Threads, not Grain's processes: gathering
-    bytes holds no lock that threads would wait for, and threads start at once, share the memory and
-    cannot outlive a run that is killed. About ``workers + 4`` chunks are in memory at any time.
+    ``rows(i)`` gives the indices of the images of chunk i for this process's devices, which are its leading
+    axis. ``workers`` threads of Grain gather chunks in that order, and one more thread copies the next chunk
+    to the devices. Threads are used and not Grain's processes: reading bytes does not hold Python's lock, and
+    threads start at once, share memory and cannot outlive a run that is killed. About ``workers + 4`` chunks
+    are in memory at any time.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ImageStream:
         self._begin()
 
     def next(self, running: Any) -> UInt8[Array, "device row local height width channel"]:
-        """The next chunk. Time until ``running`` is there, what the devices compute now, is not waiting."""
+        """The next chunk. Time until ``running``, the current computation, is ready does not count."""
         assert self._next is not None, "there is no further chunk"
         if not self._next.done():
             jax.block_until_ready(running)
@@ -63,7 +63,7 @@ class ImageStream:
         return chunk
 
     def close(self) -> None:
-        """Reads no further."""
+        """Stops reading."""
         self._left = 0
         self._thread.shutdown(cancel_futures=True)
         self._chunks.close()
@@ -78,7 +78,7 @@ class ImageStream:
 
 
 class _Chunks:
-    """Chunks by number, as Grain wants a source of data to be."""
+    """Chunks by number, in the form that Grain requires of a data source."""
 
     def __init__(self, images: np.ndarray, rows: Callable[[int], np.ndarray], count: int):
         self._images: Any = images
@@ -95,24 +95,23 @@ class _Chunks:
 
 
 def import_grain() -> Any:
-    """Grain, which takes a while to import: for the main thread to call before there are others.
-
-    While it is imported, ``import`` means something else in the whole process, and a thread that comes by
-    one gets a stand-in for the module. Raises UserError if it is not installed.
+    """Imports Grain, which takes a while. The main thread must call this before it starts other threads:
+    Grain's import replaces ``import`` in the whole process for a time, and a module that another thread
+    imports meanwhile would be a stand-in. Raises UserError if Grain is not installed.
     """
     try:
         import grain
         from absl import flags
     except ImportError as error:
         raise UserError(f"streaming images needs Grain ({error}): pip install grain") from error
-    # It reads the flags of a library whose own command line ours is not.
+    # Grain reads absl's flags, which are not parsed because our command line does not use absl.
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     return grain
 
 
 def _read_ahead(grain: Any, chunks: _Chunks, workers: int) -> Generator[np.ndarray, None, None]:
-    # A generator: nothing of this before the first chunk is asked for, in the thread that asks.
+    # A generator, so that this runs only when the first chunk is requested, in the thread that requests it.
     options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=workers)
     yield from grain.MapDataset.source(chunks).to_iter_dataset(options)
 
@@ -120,8 +119,8 @@ def _read_ahead(grain: Any, chunks: _Chunks, workers: int) -> Generator[np.ndarr
 class TrainFeed(ImageStream):
     """The ``Feed`` of calls of ``steps`` steps, from step ``start`` to ``stop``.
 
-    Which images a call sees is a function of the seed and its first step alone, so a run that continues
-    needs to know no more than that step.
+    The images of a call depend only on the seed and the call's first step, so a run that continues needs
+    nothing but that step.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is in a set of images? In words, and as a contact sheet of some."""
+"""What is in a set of images? A description in words, and a contact sheet of some of them."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ from jaxvae.errors import UserError, printable
 from jaxvae.training.parallel import all_devices
 
 SHEET_PIXELS = 1200
-"""The contact sheet is no wider, unless one image is."""
+"""The greatest width of the contact sheet, unless a single image is wider."""
 MOST_COLUMNS = 12
 
 
 def summarize(config: Data, picture: Path) -> str:
-    """Describes the images that ``config`` names as text, and writes a contact sheet of training images to
-    ``picture``. Raises UserError if there are none, or if the picture cannot be written or would replace a
-    file that is none of ours."""
+    """Returns a description of the images that ``config`` names, and writes a contact sheet of training
+    images to ``picture``. Raises UserError if there are no images, or if the picture cannot be written or
+    would replace a file that is not a contact sheet."""
     refuse_others_file(picture)
     devices = all_devices()
     dataset = load(config)
