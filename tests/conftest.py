@@ -45,7 +45,18 @@ jax.config.update("jax_compilation_cache_dir", f"{CACHES}/here")
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-LONGEST_FIRST = ("faults", "streaming", "fit", "step", "any_images", "cli", "ppca", "time_to_nll", "compiler")
+LONGEST_FIRST = (
+    "faults",
+    "streaming",
+    "fit",
+    "step",
+    "any_images",
+    "cli",
+    "ppca",
+    "time_to_nll",
+    "compiler",
+    "extension",
+)
 """Files of tests that take most of the time: whoever shares the tests gets these first."""
 
 
