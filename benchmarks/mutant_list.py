@@ -646,6 +646,6 @@ MUTANTS = [
     *_area(
         "an experiment's own code",
         "runs/run",
-        ("the newest model stands for every step", "read(self._like, until=step)", "read(self._like)", "test_api.py"),
+        ("the newest model stands for every step", "self.restored(until=step)", "self.restored()", "test_api.py"),
     ),
 ]

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxvae.config import Config, Data, Eval, Model, Objective, Optimizer, Train
+    from jaxvae.runs.loggers import Logger
     from jaxvae.runs.run import Run, load_model
     from jaxvae.runs.train import Trained, train
 
 _PLACES = {
     **dict.fromkeys(("Config", "Data", "Eval", "Model", "Objective", "Optimizer", "Train"), "jaxvae.config"),
+    "Logger": "jaxvae.runs.loggers",
     **dict.fromkeys(("Run", "load_model"), "jaxvae.runs.run"),
     **dict.fromkeys(("Trained", "train"), "jaxvae.runs.train"),
 }
@@ -21,6 +23,7 @@ __all__ = [
     "Config",
     "Data",
     "Eval",
+    "Logger",
     "Model",
     "Objective",
     "Optimizer",

@@ -45,6 +45,28 @@ def test_arrays_train_and_what_comes_back_is_the_run(tmp_path):
         trained.run.dataset()
 
 
+def test_fields_have_dotted_names_too_and_a_logger_is_told(tmp_path):
+    class Steps(jaxvae.Logger):
+        def __init__(self):
+            self.seen = []
+
+        def scalars(self, step, split, values):
+            self.seen.append((step, split))
+
+        def images(self, step, name, grid, columns):
+            pass
+
+        def close(self):
+            self.seen.append("closed")
+
+    steps = Steps()
+    run = jaxvae.train(
+        IMAGES, tmp_path / "run", loggers=[steps], **FIELDS, **{"train.steps": 2, "seed": 3}
+    ).run
+    assert (run.config.train.steps, run.config.train.batch_size, run.config.seed) == (2, 16, 3)
+    assert steps.seen == [(2, "train"), (2, "test"), "closed"]
+
+
 def test_the_same_call_continues_to_the_bits_of_one_that_never_stopped(tmp_path):
     pair = (IMAGES[:50], IMAGES[50:])
     jaxvae.train(pair, tmp_path / "whole", **with_steps(8))

@@ -1,8 +1,8 @@
 """How does a whole run go? Set up, train, evaluate, continue."""
 
 import contextlib
-import functools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from jaxvae.config.fields import WHICH_PIXELS
 from jaxvae.config.validation import validate
 from jaxvae.data.advice import warnings
 from jaxvae.data.dataset import refuse_no_images
-from jaxvae.data.load import BUNDLED, Dataset, load, pixel_mean
+from jaxvae.data.load import BUNDLED, Dataset, load
 from jaxvae.data.placement import choose_places, refuse_what_cannot_fit
 from jaxvae.errors import RunError, UserError
 from jaxvae.models.build import build_objective
@@ -24,9 +24,11 @@ from jaxvae.runs.checkpoint import Checkpoints, Restored
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.folder import Workdir
 from jaxvae.runs.goodput import Goodput
-from jaxvae.runs.loop import Loop, Outlet
+from jaxvae.runs.loggers import Console, JSONLines, Logger, PNGFiles
+from jaxvae.runs.loop import Loop, Outlet, writing
 from jaxvae.runs.metrics import MetricsFile
 from jaxvae.runs.progress import Watcher
+from jaxvae.runs.run import untrained_state
 from jaxvae.runs.signals import NoSignals, Signals
 from jaxvae.runs.summary import THROUGHPUT, describe_data, throughput_before, versions
 from jaxvae.system.atomic_files import write_json
@@ -38,7 +40,7 @@ from jaxvae.training.failures import explained
 from jaxvae.training.fused_steps import TrainCall, steps_per_call
 from jaxvae.training.optimizer import learning_rate_schedule
 from jaxvae.training.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
-from jaxvae.training.state import TrainState, initial_state, state_shapes
+from jaxvae.training.state import TrainState, state_shapes
 
 
 def fit(
@@ -48,14 +50,17 @@ def fit(
     started: float | None = None,
     cache: Cache | None = None,
     dataset: Dataset | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> dict[str, Any]:
     """Trains, or continues, the run in the folder ``path``, evaluates it and returns its summary.
 
     ``signals`` may ask it to stop between two calls; ``started`` is when, by ``time.perf_counter``, the
     time that the run takes began; ``cache`` may hold compiled programs; ``dataset`` are the images, if they
-    are not to be those that ``config.data`` names. Raises UserError, before anything is written, if the
-    configuration cannot work here or is not the one that the folder's run began with, and RunError if the
-    run cannot go on; whatever is raised, the same call later continues from the newest good checkpoint.
+    are not to be those that ``config.data`` names; ``loggers`` are called after the run's own.
+
+    Raises UserError, before anything is written, if the configuration cannot work here or is not the one
+    that the folder's run began with, and RunError if the run cannot go on; whatever is raised, the same
+    call later continues from the newest good checkpoint.
     """
     started = time.perf_counter() if started is None else started
     config = validate(config)
@@ -76,7 +81,9 @@ def fit(
     folder, watcher = Workdir(path), Watcher(silent=not processes.is_first())
     with contextlib.ExitStack() as stack, explained():
         stack.callback(watcher.close)
-        begun = processes.first_does(lambda: _begin(stack, config, folder, dataset, shapes, watcher, started))
+        begun = processes.first_does(
+            lambda: _begin(stack, config, folder, dataset, shapes, watcher, started, loggers)
+        )
         begun = begun or _Begun({}, None, Outlet(None, None, Goodput(None, started)))
         step = int(processes.broadcast(np.asarray(begun.step)))
         _announce(watcher, folder, config, step, begun)
@@ -93,7 +100,10 @@ def fit(
             feed = stack.enter_context(places.feed(config, dataset, devices, step, stop, steps))
             call = compiler.begin(TrainCall, config, dataset.train, devices, placed, steps, compiler, feed)
         restored = begun.restored
-        state = _first_state(config, dataset, devices, compiler) if restored is None else restored.state
+        if restored is None:
+            state = untrained_state(config, dataset.train, compiler, local_devices(devices)[:1])
+        else:
+            state = restored.state
         state = replicate(processes.broadcast(state), devices)
         evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
         evaluator.prepare(placed.evaluated, compiler)
@@ -138,13 +148,6 @@ def _same_everywhere(dataset: Dataset) -> Dataset:
     return dataset
 
 
-def _first_state(config: Config, dataset: Dataset, devices: list[Device], compiler: Compiler) -> TrainState:
-    """The state before the first step, on the first of this process's devices."""
-    mean = pixel_mean(dataset.train, config.data)
-    function = jax.jit(functools.partial(initial_state, config))
-    return compiler(function, local_devices(devices)[:1], mean)(mean)
-
-
 class _Begun(NamedTuple):
     """What the first process found in the folder, and opened there."""
 
@@ -166,6 +169,7 @@ def _begin(
     like: PyTree,
     watcher: Watcher,
     started: float,
+    users: Sequence[Logger],
 ) -> _Begun:
     """Takes the folder, and reads what the run goes on from; writes only once nothing can be refused."""
     folder.check(config)
@@ -192,7 +196,9 @@ def _begin(
         watcher.say(f"Warning: the checkpoint of step {number} is damaged: {reason}. It is set aside.")
     try:
         metrics = MetricsFile(folder.metrics, step)
-        stack.callback(metrics.close)
+        loggers = [JSONLines(metrics), Console(watcher), PNGFiles(folder.images), *users]
+        for logger in loggers:
+            stack.callback(_close, logger, config, folder, watcher)
         # Nothing is refused any more, and nothing was written yet.
         folder.prepare(config)
         checkpoints.clean(damaged)
@@ -202,7 +208,12 @@ def _begin(
         goodput.write()
     except OSError as error:
         raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
-    return _Begun(changed, restored, Outlet(checkpoints, metrics, goodput, record))
+    return _Begun(changed, restored, Outlet(checkpoints, metrics, goodput, loggers, record))
+
+
+def _close(logger: Logger, config: Config, folder: Workdir, watcher: Watcher) -> None:
+    with writing(config, folder, watcher):
+        logger.close()
 
 
 def _finish(

@@ -9,9 +9,8 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import jax
@@ -19,13 +18,13 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxvae.config import Config
-from jaxvae.data.image_grid import write_grid
 from jaxvae.data.load import Dataset
 from jaxvae.models.objectives import Bounds
 from jaxvae.runs.checkpoint import Checkpoints, WriteError, import_orbax, snapshot
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.folder import Workdir
 from jaxvae.runs.goodput import Goodput
+from jaxvae.runs.loggers import Logger
 from jaxvae.runs.metrics import MetricsFile
 from jaxvae.runs.progress import Watcher
 from jaxvae.runs.replay import NonFiniteError, explain
@@ -43,8 +42,24 @@ class Outlet(NamedTuple):
     checkpoints: Checkpoints | None
     metrics: MetricsFile | None
     goodput: Goodput
+    loggers: Sequence[Logger] = ()
+    """In the order in which they are called: the first is that of ``metrics``."""
     record: dict[str, Any] | None = None
     """What every checkpoint remembers beside the state."""
+
+
+@contextlib.contextmanager
+def writing(config: Config, folder: Workdir, watcher: Watcher) -> Iterator[None]:
+    """Inside, what cannot be written stops the run, or is only printed, as ``train.write_errors`` says."""
+    try:
+        yield
+    except (OSError, WriteError) as error:
+        if not isinstance(error, WriteError):
+            reason = error.strerror or error
+            error = WriteError(f"{error.filename or folder.path} cannot be written: {reason}")
+        if config.train.write_errors == "stop":
+            raise error from None
+        watcher.say(f"Warning: {error}")
 
 
 class _Due(NamedTuple):
@@ -208,19 +223,8 @@ class Loop:
             record = {**(self.outlet.record or {}), "seconds": dict(goodput.seconds)}
             self.outlet.checkpoints.save(step, state, record, self.outlet.metrics.sync)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """What cannot be written stops the run, or is only said, as ``train.write_errors`` wants."""
-        try:
-            yield
-        except (OSError, WriteError) as error:
-            if not isinstance(error, WriteError):
-                error = WriteError(
-                    f"{error.filename or self.folder.path} cannot be written: {error.strerror}"
-                )
-            if self.config.train.write_errors == "stop":
-                raise error from None
-            self.watcher.say(f"Warning: {error}")
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        return writing(self.config, self.folder, self.watcher)
 
     def _begin(self, step: int, streamed: bool) -> None:
         self._started = self._logged_at = time.perf_counter()
@@ -238,8 +242,6 @@ class Loop:
         rate, distortion = totals.rate / steps, totals.distortion / steps
         examples = (step - self._logged_step) * self.config.train.batch_size
         line = {
-            "step": step,
-            "split": "train",
             "elbo": -(rate + distortion),
             "rate": rate,
             "distortion": distortion,
@@ -255,25 +257,23 @@ class Loop:
             line["skipped"] = int(totals.skipped)
             self.watcher.say(f"Warning: {line['skipped']} steps up to {step} were not finite and skipped.")
         self._logged_at, self._logged_step = now, step
-        self._append(line)
-        self.watcher.training(line)
-
-    def _append(self, line: dict[str, Any]) -> None:
-        with self._writing():
-            if self.outlet.metrics is not None:
-                self.outlet.metrics.append(line)
+        self._tell(lambda logger: logger.scalars(step, "train", dict(line)))
 
     def _evaluated(self, step: int, test: dict[str, Any], pictures: tuple[Array, Array]) -> None:
-        self._append({"step": step, "split": "test", **test})
-        self.watcher.evaluation(step, test)
+        self._tell(lambda logger: logger.scalars(step, "test", dict(test)))
         for name, images in zip(("samples", "reconstructions"), pictures, strict=True):
             columns = self.config.eval.grid if name == "samples" else self.config.eval.grid // 2 * 2
-            self._picture(self.folder.images / f"{name}-{step}.png", jax.device_get(images), columns)
+            self._show(step, name, jax.device_get(images), columns)
 
-    def _picture(self, path: Path, images: np.ndarray, columns: int) -> None:
-        if processes.is_first():
-            with self._writing():
-                write_grid(path, images, columns)
+    def _show(self, step: int, name: str, grid: np.ndarray, columns: int) -> None:
+        self._tell(lambda logger: logger.images(step, name, grid, columns))
+
+    def _tell(self, call: Callable[[Logger], None]) -> None:
+        """Calls every logger; one that cannot write keeps the others from it only if it stops the run."""
+        for logger in self.outlet.loggers:
+            # A user's own logger may move arrays between host and devices as it likes.
+            with self._writing(), jax.transfer_guard("allow"):
+                call(logger)
 
     def evaluate_last(self, state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
         """Scores the last state with the full number of samples, draws its pictures, writes both down."""

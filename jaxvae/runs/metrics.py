@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,15 @@ class MetricsFile:
         with contextlib.suppress(OSError):
             if self._file is not None:
                 self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics file, in order; none if there is no file.
+
+    A last line that is incomplete, because it is being written or a kill cut it short, is left out. Raises
+    RunError for any other line that no run wrote.
+    """
+    return [line for _, line in _lines_until(path, sys.maxsize)] if path.exists() else []
 
 
 def _lines_until(path: Path, step: int) -> Iterator[tuple[int, dict[str, Any]]]:

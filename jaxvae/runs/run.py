@@ -1,11 +1,13 @@
 """What is in a finished or unfinished run? ``jaxvae.Run("runs/mnist")``: its model, numbers and images."""
 
 import dataclasses
-import json
+import functools
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
@@ -16,8 +18,10 @@ from jaxvae.errors import UserError
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.checkpoint import Checkpoints, Restored
 from jaxvae.runs.folder import Workdir
+from jaxvae.runs.metrics import read_metrics
 from jaxvae.system.atomic_files import read_json
-from jaxvae.training.parallel import all_devices, replicate
+from jaxvae.training.compilation import Compiler
+from jaxvae.training.parallel import Device, all_devices, replicate
 from jaxvae.training.state import TrainState, initial_state, state_shapes
 
 
@@ -56,7 +60,7 @@ class Run:
         if step is not None and step not in self.steps():
             steps = ", ".join(map(str, self.steps())) or "none"
             raise UserError(f"{self.path} has no checkpoint of step {step}; it has {steps}")
-        restored = self._checkpoints.read(self._like, until=step)
+        restored = self.restored(until=step)
         if restored is None or (step is not None and restored.manifest.step != step):
             if step is not None and restored is not None:
                 reason = restored.damaged.get(step, "it cannot be read")
@@ -64,6 +68,12 @@ class Run:
             raise UserError(f"{self.path} holds no run with a checkpoint")
         _warn(restored)
         return replicate(restored.state, devices[:1]).evaluated
+
+    def restored(self, until: int | None = None) -> Restored | None:
+        """The newest good checkpoint, of step ``until`` at most, with its whole state; None if there is none.
+
+        Raises RunError if all of them are damaged."""
+        return self._checkpoints.read(self._like, until=until)
 
     def dataset(self) -> Dataset:
         """The images that the run is trained on, from where its configuration says. Raises UserError if they
@@ -79,12 +89,9 @@ class Run:
         return dataset
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``; none if nothing was logged yet."""
-        try:
-            text = self.folder.metrics.read_text()
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in text.splitlines()]
+        """The lines of ``metrics.jsonl``; none if nothing was logged yet. A last line that is being written,
+        or was cut short, is left out. Raises RunError for a line that no run writes."""
+        return read_metrics(self.folder.metrics)
 
     def summary(self) -> dict[str, Any] | None:
         """The final evaluation; None if the run has not come to its end."""
@@ -105,9 +112,20 @@ def load_model(path: str | Path, accept_changed_code: bool = False) -> AbstractV
     return Run(path, accept_changed_code).model()
 
 
-def untrained_state(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> TrainState:
-    """The state before the first step: a function of the configuration and the training images."""
-    return initial_state(config, jnp.asarray(pixel_mean(images, config.data)))
+def untrained_state(
+    config: Config,
+    images: UInt8[np.ndarray, "example height width channel"],
+    compiler: Compiler | None = None,
+    devices: Sequence[Device] = (),
+) -> TrainState:
+    """The state before the first step: a function of the configuration and the training images.
+
+    With a ``compiler``, which may keep compiled programs, it is computed on the first of ``devices``.
+    """
+    mean = pixel_mean(images, config.data)
+    if compiler is None:
+        return initial_state(config, jnp.asarray(mean))
+    return compiler(jax.jit(functools.partial(initial_state, config)), devices, mean)(mean)
 
 
 def _warn(restored: Restored) -> None:

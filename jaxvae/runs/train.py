@@ -1,7 +1,7 @@
 """How is a model trained from Python? ``jaxvae.train(images, "runs/mine", train={"steps": 1000})``."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from jaxvae.config.validation import validate
 from jaxvae.data.in_memory import in_memory
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.fit import fit
+from jaxvae.runs.loggers import Logger
 from jaxvae.runs.run import Run
 from jaxvae.system.paths import meant_path
 from jaxvae.training.compiled_programs import users_cache
@@ -29,18 +30,25 @@ class Trained(NamedTuple):
     """The folder, to read more from."""
 
 
-def train(images_or_config: Any, workdir: str | Path, **fields: Any) -> Trained:
+def train(
+    images_or_config: Any, workdir: str | Path, *, loggers: Sequence[Logger] = (), **fields: Any
+) -> Trained:
     """Trains a model, or continues the run in ``workdir``, exactly as ``train.py`` does.
 
     ``images_or_config``: a ``Config``, whose ``data.name`` says which images; or the images, an array of
     example x height x width (x channel) with values from 0 to 255 or 0 to 1, or a pair of them, to train and
     to test. ``fields`` are sections of the configuration, whole (``model=Model(latent_dim=8)``) or some of
-    their fields (``train={"steps": 100}``), and ``seed``. Raises UserError for what cannot work, before
-    anything is written, and RunError if the run cannot go on; the same call later continues it.
+    their fields (``train={"steps": 100}``, or by dotted names ``**{"train.steps": 100}``), and ``seed``.
+    ``loggers`` receive the numbers and pictures beside the run's own files.
+
+    Raises UserError for what cannot work, before anything is written, and RunError if the run cannot go on;
+    the same call later continues it.
     """
     path = meant_path(workdir, "workdir")
     given = to_dict(images_or_config if isinstance(images_or_config, Config) else Config())
-    for name, value in fields.items():
+    for key, value in fields.items():
+        name, _, field = key.partition(".")
+        value = {field: value} if field else value
         section = to_dict(value) if dataclasses.is_dataclass(value) else value
         both = isinstance(section, Mapping) and isinstance(given.get(name), Mapping)
         given[name] = {**given[name], **section} if both else section
@@ -48,6 +56,6 @@ def train(images_or_config: Any, workdir: str | Path, **fields: Any) -> Trained:
     if not isinstance(images_or_config, Config):
         given["data"] = {**given["data"], "name": IN_MEMORY}
         dataset = in_memory(images_or_config, validate(given).data)
-    summary = fit(validate(given), path, cache=users_cache(), dataset=dataset)
+    summary = fit(validate(given), path, cache=users_cache(), dataset=dataset, loggers=loggers)
     run = Run(path)
     return Trained(run.model(), run.metrics(), summary, run)

@@ -18,11 +18,11 @@ import numpy as np
 import jaxvae.training.step
 from jaxvae.config import Config, Eval, Model, Train
 from jaxvae.data.load import Dataset, load
-from jaxvae.runs.checkpoint import Checkpoints, Restored
+from jaxvae.runs.checkpoint import Restored
 from jaxvae.runs.fit import fit
 from jaxvae.runs.manifest import verify
 from jaxvae.runs.replay import NonFiniteError
-from jaxvae.runs.run import untrained_state
+from jaxvae.runs.run import Run
 from jaxvae.training import order
 from tests.faults.harness import (
     LIMIT,
@@ -132,10 +132,9 @@ def crossed(bench: Bench, counts: tuple[int, ...], **train) -> Outcome:
     outcome, worst = Outcome(f"devices crossed, {names}"), 0.0
     in_order = config.train.reduction == "fixed"
     tolerance = 2e-5 if config.train.precision == "float32" else 2e-2
-    like = untrained_state(config, load(config.data).train)
 
     def last(run: Path) -> Restored:
-        read = Checkpoints(run / "checkpoints", 1).read(like)
+        read = Run(run).restored()
         assert read is not None
         return read
 

@@ -11,11 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from jaxvae.config import Config
-from jaxvae.data.load import load
-from jaxvae.runs.checkpoint import Checkpoints
-from jaxvae.runs.folder import Workdir
-from jaxvae.runs.run import untrained_state
+from jaxvae.runs.run import Run
 from tests.faults.harness import (
     Bench,
     Lost,
@@ -103,9 +99,7 @@ def damaged(bench: Bench, fault: str, damage: Callable, trials: int, continued: 
     outcome = Outcome(fault, f"the restored state; to the run's end {continued} times")
     half, copy = bench.half_done, bench.folder / fault.replace(" ", "-")
     older, newest = saved(half)[-2:]
-    config = Workdir(half).previous() or Config()
-    like = untrained_state(config, load(config.data).train)
-    good = Checkpoints(half / "checkpoints", 9).read(like, until=older)
+    good = Run(half).restored(until=older)
     assert good is not None
     for trial in range(trials):
         shutil.copytree(half, copy)
@@ -115,7 +109,7 @@ def damaged(bench: Bench, fault: str, damage: Callable, trials: int, continued: 
         name = victim.relative_to(checkpoint).as_posix()
         damage(victim, bench.random)
         with outcome.trial():
-            found = Checkpoints(copy / "checkpoints", 9).read(like)
+            found = Run(copy).restored()
             if found is None or found.manifest.step != older or name not in found.damaged.get(newest, ""):
                 raise Lost(f"{name}: read {found and (found.manifest.step, found.damaged)}")
             if found.manifest.state != good.manifest.state:
