@@ -506,7 +506,7 @@ MUTANTS = [
     ),
     *_area(
         "command line",
-        "runs/signals",
+        "system/signals",
         ("a terminal that closes kills the run", "if hung_up is not signal.SIG_IGN:", "if False:", "test_signals.py"),
         ("nohup is not respected", "if hung_up is not signal.SIG_IGN:", "if True:", "test_signals.py"),
     ),

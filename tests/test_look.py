@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from jaxvae.commands.data import main as main_data
-from jaxvae.runs.signals import InterruptedRun, interruptible
+from jaxvae.system.signals import InterruptedRun, interruptible
 
 
 def shown(capsys, *arguments):

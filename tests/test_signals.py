@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from jaxvae.runs.signals import NoSignals, Signals
+from jaxvae.system.signals import NoSignals, Signals
 
 # The main thread sits in one long call, as it does while a program compiles: no handler of Python's runs.
 PROGRAM = """
 import contextlib, sys
 import numpy as np
-from jaxvae.runs.signals import Signals
+from jaxvae.system.signals import Signals
 
 with Signals() as signals, signals.deferring() if sys.argv[1] == "defer" else contextlib.nullcontext():
     print("ready", flush=True)

@@ -11,10 +11,10 @@ from jaxvae.config import Config, Data, Model
 from jaxvae.config.validation import Origin, typed_fields, validate
 from jaxvae.data.memory import refuse_image_size
 from jaxvae.errors import ReportedError, UserError, printable
-from jaxvae.runs.signals import interruptible
 from jaxvae.system import platforms
 from jaxvae.system.console import open_console
 from jaxvae.system.paths import meant_path
+from jaxvae.system.signals import interruptible
 
 
 @dataclasses.dataclass(frozen=True)

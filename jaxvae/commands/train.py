@@ -19,10 +19,10 @@ from jaxvae.config.experiment_file import experiment_file, known_experiments, lo
 from jaxvae.config.validation import Origin, typed_fields, validate
 from jaxvae.data.memory import refuse_image_size
 from jaxvae.errors import ReportedError, UserError
-from jaxvae.runs.signals import Signals
 from jaxvae.system import platforms
 from jaxvae.system.console import open_console
 from jaxvae.system.paths import meant_path
+from jaxvae.system.signals import Signals
 from jaxvae.training import launch
 
 

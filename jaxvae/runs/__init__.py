@@ -6,5 +6,5 @@
 - ``checkpoint``, ``manifest``: states that are whole. ``metrics``: ``metrics.jsonl``.
 - ``loggers``: to whom numbers and pictures are given: files, the console, a user's own.
 - ``goodput``: where the wall time went. ``progress``: what the person watching sees.
-- ``signals``: Ctrl-C, SIGTERM, SIGHUP. ``run``: a run to read from, and its first state.
+- ``run``: a run to read from, and its first state.
 """

@@ -29,10 +29,10 @@ from jaxvae.runs.loop import Loop, Outlet, writing
 from jaxvae.runs.metrics import MetricsFile
 from jaxvae.runs.progress import Watcher
 from jaxvae.runs.run import untrained_state
-from jaxvae.runs.signals import NoSignals, Signals
 from jaxvae.runs.summary import THROUGHPUT, describe_data, throughput_before, versions
 from jaxvae.system.atomic_files import write_json
 from jaxvae.system.lock import Lock
+from jaxvae.system.signals import NoSignals, Signals
 from jaxvae.training import processes
 from jaxvae.training.compilation import Compiler
 from jaxvae.training.compiled_programs import Cache

@@ -28,7 +28,7 @@ from jaxvae.runs.loggers import Logger
 from jaxvae.runs.metrics import MetricsFile
 from jaxvae.runs.progress import Watcher
 from jaxvae.runs.replay import NonFiniteError, explain
-from jaxvae.runs.signals import InterruptedRun, Signals
+from jaxvae.system.signals import InterruptedRun, Signals
 from jaxvae.training import processes
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import Device, local_devices

@@ -4,6 +4,7 @@
 - ``paths``: which path an argument means; the user's cache folder.
 - ``atomic_files``: files that are replaced whole.
 - ``lock``: is another process using a folder?
+- ``signals``: Ctrl-C, SIGTERM, SIGHUP.
 - ``console``: standard output that may be closed or full.
 - ``library_output``: output of libraries that is suppressed.
 
