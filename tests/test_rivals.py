@@ -119,7 +119,8 @@ def contender(name, setting):
         pytest.skip(str(reason))
 
 
-@pytest.mark.parametrize("model", ["mlp", pytest.param("conv", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", RIVALS)
 def test_all_train_the_same_model_in_the_same_way(name, model):
     if (package := RIVALS[name].package) is not None:
@@ -137,6 +138,7 @@ def test_all_train_the_same_model_in_the_same_way(name, model):
     assert abs(np.mean(later) - np.mean(last)) < 4.5 * np.std(last, ddof=1)
 
 
+@pytest.mark.slow
 def test_an_epoch_visits_no_image_twice_and_the_next_in_another_order():
     setting, *_ = ours("mlp")
     order = Order(setting)

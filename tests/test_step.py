@@ -58,7 +58,7 @@ def assert_same_bits(a, b):
         np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
 
 
-@pytest.mark.parametrize("binarization", ["dynamic", "static", "threshold", "none"])
+@pytest.mark.parametrize("binarization", ["dynamic", "none"])
 def test_training_lowers_the_loss(binarization):
     gaussian = binarization == "none"
     model = Model(latent_dim=3, hidden=(10,), likelihood="gaussian" if gaussian else "bernoulli")
@@ -100,7 +100,7 @@ def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():
         np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("count", [2, 4, 8])
+@pytest.mark.parametrize("count", [2, 8])
 def test_gradient_scale_and_training_do_not_depend_on_the_number_of_devices(count):
     # Plain gradient descent in effect: epsilon dwarfs Adam's denominator, so a gradient that is summed
     # over devices instead of averaged would move the weights count times as far.

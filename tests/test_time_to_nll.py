@@ -9,6 +9,7 @@ SHORT = tuple(
 )
 
 
+@pytest.mark.slow
 def test_a_speed_run_ends_its_clock_with_the_last_step_and_says_whether_the_nll_was_reached():
     whole = time_to_nll.speed_run(250.0, 40, 3, SHORT)
     assert whole["reached"]
