@@ -12,7 +12,7 @@ from jaxvae.config import Config, Model, Optimizer
 from jaxvae.errors import RunError, UserError
 from jaxvae.runs import manifest
 from jaxvae.runs.checkpoint import Checkpoints, WriteError
-from jaxvae.system.library_output import quiet
+from jaxvae.system.third_party_output import quiet
 from jaxvae.training.parallel import replicate
 from jaxvae.training.state import initial_state
 

@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from jaxvae.system.library_output import quiet, tracebacks
+from jaxvae.system.third_party_output import quiet, tracebacks
 
 
 def unraisable(message):
@@ -22,7 +22,7 @@ def shown(monkeypatch):
 
 
 def test_only_a_closed_event_loop_is_kept_back_and_a_logger_has_it(shown, caplog):
-    caplog.set_level(logging.DEBUG, "jaxvae.system.library_output")
+    caplog.set_level(logging.DEBUG, "jaxvae.system.third_party_output")
     with quiet():
         sys.unraisablehook(unraisable("Event loop is closed"))  # type: ignore[arg-type]
         sys.unraisablehook(unraisable("Event loop is closed, said another"))  # type: ignore[arg-type]

@@ -21,8 +21,8 @@ from jaxtyping import PyTree
 from jaxvae.errors import RunError, UserError
 from jaxvae.runs import manifest
 from jaxvae.runs.manifest import DamagedError, Manifest
-from jaxvae.system.library_output import quiet, tracebacks
 from jaxvae.system.platforms import flush, reserve
+from jaxvae.system.third_party_output import quiet, tracebacks
 from jaxvae.training import processes
 
 ITEM = "default"

@@ -6,7 +6,7 @@
 - ``lock``: is another process using a folder?
 - ``signals``: Ctrl-C, SIGTERM, SIGHUP.
 - ``console``: standard output that may be closed or full.
-- ``library_output``: output of libraries that is suppressed.
+- ``third_party_output``: output of libraries that is suppressed.
 
 Knows nothing of images, models or runs.
 """
