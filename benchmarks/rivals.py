@@ -67,12 +67,13 @@ def installed(names: Sequence[str]) -> list[str]:
 
 def start(options: argparse.Namespace, model: str, batch_size: int, folder: Path) -> list[Worker]:
     """Everybody who can take part, ready for their turns; we are the first."""
-    from benchmarks.rival.ours import first_state, make_setting
+    from benchmarks.rival.ours import make_setting
     from jaxvae.config import Data
     from jaxvae.data.load import load
+    from jaxvae.runs.run import untrained_state
 
     config, images = experiment(model, batch_size, options.precision), load(Data()).train
-    setting = make_setting(config, images, first_state(config, images).model)
+    setting = make_setting(config, images, untrained_state(config, images).model)
     file = folder / "setting.pickle"
     file.write_bytes(pickle.dumps(setting))
     workers = [Worker("ours", file, options.seconds)]

@@ -3,18 +3,16 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
 from benchmarks.rival.setting import BETA1, BETA2, EPSILON, LEARNING_RATE, Setting, Weights
 from benchmarks.tables import device_name
 from jaxvae.config import Config, Optimizer, Train
-from jaxvae.data.load import pixel_mean
 from jaxvae.models.vae import VAE, AbstractVAE
+from jaxvae.runs.run import untrained_state
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import choose_devices, replicate
-from jaxvae.training.state import TrainState, initial_state
 
 
 def make_setting(
@@ -31,11 +29,6 @@ def make_setting(
         ]
         parts.append(Weights(convolutions, [_arrays(layer) for layer in part.mlp.layers]))
     return Setting(config.model, config.train.batch_size, config.train.precision, images, *parts)
-
-
-def first_state(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> TrainState:
-    """The state that a run of ours begins with."""
-    return initial_state(config, jnp.asarray(pixel_mean(images, config.data)))
 
 
 def _arrays(layer) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +49,7 @@ class Ours:
         self._config = Config(model=setting.model, optimizer=optimizer, train=train)
         self.longest_call = train.steps_per_call
         self._images, self._devices = setting.images, choose_devices(1)
-        self._state = replicate(first_state(self._config, self._images), self._devices)
+        self._state = replicate(untrained_state(self._config, self._images), self._devices)
         self._calls: dict[int, TrainCall] = {}
         self._step, self._report = 0, None
         self.whereabouts = {
