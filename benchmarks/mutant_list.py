@@ -517,7 +517,7 @@ MUTANTS = [
     ),
     *_area(
         "files of a run",
-        "system/library_output",
+        "system/third_party_output",
         ("tracebacks stay kept back", "sys.unraisablehook = self._before", "pass", "test_quiet.py test_checkpoint.py"),
     ),
     *_area(
@@ -634,9 +634,12 @@ MUTANTS = [
     *_area(
         "an experiment's own code",
         "config/own_code",
-        ("modules beside the file are not in the digest", 'digest.update(b"\\0" + name.encode() + b"\\0" + file.read_bytes())', "pass", "test_extension.py"),
+        ("modules beside the file are not in the digest", 'digest.update(b"\\0" + name.encode() + b"\\0" + Path(file).read_bytes())', "pass", "test_extension.py"),
         ("changed code is taken", "if digest != sha256 and not accept_changed:", "if False:", "test_extension.py"),
-        ("modules beside one file are found by another", "            del sys.modules[name]", "            pass", "test_seams.py"),
+        ("modules beside one file are found by another", "beside = {name: sys.modules.pop(name) for", "beside = {name: sys.modules[name] for", "test_seams.py"),
+        ("libraries below the file are beside it", "Path(place).absolute().parent == folder", "folder in Path(place).absolute().parents", "test_seams.py"),
+        ("what is imported already stands for its file", "hidden = {name: sys.modules.pop(name) for", "hidden = {name: sys.modules[name] for", "test_seams.py"),
+        ("what was accepted once is accepted for ever", "        raise UserError(changed_code(file, sha256, digest))\n    return names", "        raise UserError(changed_code(file, sha256, digest))\n    _LOADED[file, sha256] = names\n    return names", "test_seams.py"),
     ),
     *_area(
         "an experiment's own code",

@@ -1,6 +1,8 @@
 """What is asked of a model, a prior, a likelihood and an objective, against what they mean."""
 
 import dataclasses
+import importlib
+import sys
 from typing import Any
 
 import equinox as eqx
@@ -235,3 +237,47 @@ def test_modules_beside_two_experiments_are_their_own(tmp_path):
         assert build() == name
         assert own_function(code, "objective") is None
     assert own_function(Code(), "build") is None
+
+
+def test_what_is_beside_an_experiment_is_neither_a_library_below_it_nor_what_is_imported_already(
+    tmp_path, monkeypatch
+):
+    """As where a project has its virtual environment, and a notebook has imported the project's modules."""
+    library = tmp_path / "env" / "site-packages"
+    library.mkdir(parents=True)
+    monkeypatch.syspath_prepend(library)
+    (library / "below.py").write_text("SIZE = 1")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "inner.py").write_text("NAME = 'first'")
+    mine = tmp_path / "mine.py"
+    mine.write_text("import below\nfrom package import inner\ndef build(*_, **__): return inner.NAME\n")
+    _, digest = run_file(mine)
+    assert sys.modules["below"].SIZE == 1
+    assert "package" not in sys.modules
+    (library / "below.py").write_text("SIZE = 22")
+    monkeypatch.syspath_prepend(tmp_path)
+    imported = importlib.import_module("package.inner")
+    try:
+        assert run_file(mine)[1] == digest
+        assert sys.modules["package.inner"] is imported
+        (tmp_path / "package" / "inner.py").write_text("NAME = 'second'")
+        names, other = run_file(mine)
+        assert other != digest
+        assert names["build"]() == "second"
+        assert imported.NAME == "first"
+    finally:
+        for name in ("below", "package", "package.inner"):
+            sys.modules.pop(name, None)
+
+
+def test_code_that_was_accepted_once_is_refused_again_without_that_word(tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text("def build(*_, **__): return 1\n")
+    _, digest = run_file(mine)
+    mine.write_text("def build(*_, **__): return 2\n")
+    accepted = own_function(Code(str(mine), digest, accept_changed=True), "build")
+    assert accepted is not None
+    assert accepted() == 2
+    assert own_function(Code(str(mine), digest, accept_changed=True), "build") is accepted
+    with pytest.raises(UserError, match="has changed since the run was begun"):
+        own_function(Code(str(mine), digest), "build")

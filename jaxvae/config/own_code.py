@@ -23,34 +23,47 @@ HOOKS = ("build", "objective", "optimizer")
 def run_file(path: Path) -> tuple[dict[str, Any], str]:
     """Runs the file, which may import modules that lie beside it; returns its names, and the SHA-256 of all
     of that code. Raises whatever it raises."""
-    source = path.read_bytes()
-    folder, before, bytecode = str(path.parent.absolute()), set(sys.modules), sys.dont_write_bytecode
-    module = types.ModuleType(f"jaxvae_experiment_{path.stem}")
+    source, folder = path.read_bytes(), path.parent.absolute()
+    module = types.ModuleType(f"{_PREFIX}{path.stem}")
     module.__file__ = str(path)
-    sys.path.insert(0, folder)
-    sys.dont_write_bytecode = True
+    # What is imported already may be of another experiment, or be older than its file.
+    hidden = {name: sys.modules.pop(name) for name in _beside(folder)}
+    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    sys.path.insert(0, str(folder))
     # Dataclasses, among others, look up the module that a class says it is of.
     sys.modules[module.__name__] = module
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
     finally:
-        sys.path.remove(folder)
+        sys.path.remove(str(folder))
         sys.dont_write_bytecode = bytecode
-        files = _files(set(sys.modules) - before - {module.__name__})
-        beside = {name: file for name, file in files if file.is_relative_to(folder)}
-        # Another experiment may have other modules of the same names beside it.
-        for name in beside:
-            del sys.modules[name]
+        beside = {name: sys.modules.pop(name) for name in _beside(folder)}
+        sys.modules.update(hidden)
     digest = hashlib.sha256(source)
-    for name, file in sorted(beside.items()):
-        digest.update(b"\0" + name.encode() + b"\0" + file.read_bytes())
+    for name, one in sorted(beside.items()):
+        # A folder without an __init__.py is a module without a file.
+        if (file := getattr(one, "__file__", None)) is not None:
+            digest.update(b"\0" + name.encode() + b"\0" + Path(file).read_bytes())
     return dict(module.__dict__), digest.hexdigest()
 
 
-def _files(names: set[str]) -> list[tuple[str, Path]]:
-    """The modules of these names that were read from a file, with the file."""
-    found = ((name, getattr(sys.modules.get(name), "__file__", None)) for name in names)
-    return [(name, Path(file).absolute()) for name, file in found if file]
+def _beside(folder: Path) -> list[str]:
+    """The names of the imported modules that lie in the folder, and of what is in their packages. Libraries
+    further below, in a virtual environment, are none of them, nor are this package and the program itself."""
+
+    def lies_there(name: str) -> bool:
+        top = name.partition(".")[0]
+        if top in (__name__.partition(".")[0], "__main__") or top.startswith(_PREFIX):
+            return False
+        module = sys.modules.get(top)
+        place = next(iter(getattr(module, "__path__", ())), None) or getattr(module, "__file__", None)
+        return place is not None and Path(place).absolute().parent == folder
+
+    return [name for name in sys.modules if lies_there(name)]
+
+
+_PREFIX = "jaxvae_experiment_"
+"""How the modules are called that experiments' files become."""
 
 
 def own_code(path: Path, names: dict[str, Any], digest: str) -> Code:
@@ -72,7 +85,7 @@ def own_function(code: Code, hook: str) -> Callable | None:
 
 
 _LOADED: dict[tuple[str, str], dict[str, Any]] = {}
-"""What this process has run, so that a function is one and the same object whoever asks for it."""
+"""What ``own_code`` was given: it need not be run again, and its classes are the same for whoever asks."""
 
 
 @functools.cache
@@ -87,7 +100,6 @@ def _load(file: str, sha256: str, accept_changed: bool) -> dict[str, Any]:
         raise
     if digest != sha256 and not accept_changed:
         raise UserError(changed_code(file, sha256, digest))
-    _LOADED[file, sha256] = names
     return names
 
 
