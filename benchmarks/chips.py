@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from benchmarks.experiments import channels, hidden
 from jaxvae.config import Config, Model
 
 SUBLANES = 8
@@ -94,8 +95,14 @@ def on_whole_lanes(model: Model, side: int) -> Model:
     return dataclasses.replace(
         model,
         latent_dim=_up(model.latent_dim, side),
-        hidden=tuple(_up(width, side) for width in model.hidden),
-        channels=tuple(_up(channel, side) for channel in model.channels),
+        architecture=dataclasses.replace(
+            model.architecture,
+            **{
+                name: tuple(_up(width, side) for width in getattr(model.architecture, name))
+                for name in ("hidden", "channels")
+                if hasattr(model.architecture, name)
+            },
+        ),
     )
 
 
@@ -116,12 +123,12 @@ def _encoder(config: Config, image_shape: tuple[int, int, int], batch: int) -> I
         yield half._replace(name=f"encoder {name}")
         yield double._replace(name=f"encoder {name}, input gradient")
         yield weight._replace(name=f"encoder {name}, weight gradient")
-    yield from _dense("encoder", (math.prod(shapes[-1]), *model.hidden, 2 * model.latent_dim), batch)
+    yield from _dense("encoder", (math.prod(shapes[-1]), *hidden(model), 2 * model.latent_dim), batch)
 
 
 def _decoder(config: Config, image_shape: tuple[int, int, int], batch: int) -> Iterator[Product]:
     model, shapes = config.model, _halved(config, image_shape)
-    yield from _dense("decoder", (model.latent_dim, *model.hidden[::-1], math.prod(shapes[-1])), batch)
+    yield from _dense("decoder", (model.latent_dim, *hidden(model)[::-1], math.prod(shapes[-1])), batch)
     for smaller, (_, _, inner) in itertools.pairwise(shapes[::-1]):
         name, half, double, weight = _convolution(inner, smaller, batch)
         yield double._replace(name=f"decoder {name}")
@@ -131,7 +138,7 @@ def _decoder(config: Config, image_shape: tuple[int, int, int], batch: int) -> I
 
 def _halved(config: Config, image_shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
     shapes = [image_shape]
-    for channel in config.model.channels if config.model.architecture == "conv" else ():
+    for channel in channels(config.model):
         height, width, _ = shapes[-1]
         shapes.append((-(-height // 2), -(-width // 2), channel))
     return shapes

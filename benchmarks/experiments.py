@@ -7,7 +7,7 @@ import re
 import runpy
 from pathlib import Path
 
-from jaxvae.config import Config, Model, Train
+from jaxvae.config import MLP, Config, Conv, Model, Train
 from jaxvae.config.fields import Precision
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -18,12 +18,23 @@ MODELS = ("mlp", "mnist", "conv")
 def experiment(name: str, batch_size: int, precision: Precision = "float32") -> Config:
     """The configuration to measure: one of ``MODELS``, trained as its config says, with no line logged."""
     if name == "mlp":
-        config = Config(model=Model(latent_dim=20, hidden=(400,), activation="relu"))
+        config = Config(model=Model(latent_dim=20, architecture=MLP(hidden=(400,), activation="relu")))
     else:
         file = {"mnist": "mnist.py", "conv": "mnist_conv.py"}[name]
         config = runpy.run_path(str(CONFIGS / file))["config"]
     train = Train(batch_size=batch_size, precision=precision, log_every=10**6)
     return dataclasses.replace(config, train=train)
+
+
+def hidden(model: Model) -> tuple[int, ...]:
+    """Widths of the encoder's dense hidden layers."""
+    assert isinstance(model.architecture, MLP | Conv)
+    return model.architecture.hidden
+
+
+def channels(model: Model) -> tuple[int, ...]:
+    """Channels of the encoder's convolutions, if it has any."""
+    return model.architecture.channels if isinstance(model.architecture, Conv) else ()
 
 
 def matrix_flops(config: Config, image_shape: tuple[int, ...]) -> int:
@@ -34,12 +45,11 @@ def matrix_flops(config: Config, image_shape: tuple[int, ...]) -> int:
     """
     model, (height, width, channel) = config.model, image_shape
     encoder: list[int] = []
-    if model.architecture == "conv":
-        for outer in model.channels:
-            height, width = -(-height // 2), -(-width // 2)
-            encoder.append(height * width * 16 * channel * outer)
-            channel = outer
-    ends = (height * width * channel, *model.hidden)
+    for outer in channels(model):
+        height, width = -(-height // 2), -(-width // 2)
+        encoder.append(height * width * 16 * channel * outer)
+        channel = outer
+    ends = (height * width * channel, *hidden(model))
     dense = [n * m for n, m in itertools.pairwise(ends)]
     products = [*encoder, *dense, ends[-1] * 2 * model.latent_dim]
     mirrored = [*encoder, *dense, ends[-1] * model.latent_dim]

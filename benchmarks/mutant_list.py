@@ -458,7 +458,7 @@ MUTANTS = [
         ("an average that never moves is accepted", "0 <= ema < 1, ", "0 <= ema <= 1, ", BOUNDS),
         ("dequantised binarisation is accepted", 'data.dequantization != "none" and data.binarization != "none",', "False,", BOTH),
         ("a negative seed is accepted", 'require(0 <= values["seed"] <', 'require(-1 <= values["seed"] <', BOUNDS),
-        ("a sigma of zero is accepted", 'require(1e-3 <= values["model.sigma"]', 'require(0 <= values["model.sigma"]', BOUNDS),
+        ("a sigma of zero is accepted", 'require(1e-3 <= values["model.likelihood.sigma"]', 'require(0 <= values["model.likelihood.sigma"]', BOUNDS),
         ("a test set of all images is accepted", '0 < values["data.test_fraction"] < 1', '0 < values["data.test_fraction"] <= 1', BOUNDS),
         ("an epsilon of zero is accepted", '_TINIEST <= values["optimizer.epsilon"]', '0 <= values["optimizer.epsilon"]', BOUNDS),
     ),

@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.tables import ROOT, Column, Row, device_name, emit, parser, provenance, say
 
 MODELS = {
-    "mlp": "--model.hidden 400 --model.latent_dim 20 --model.activation relu",
+    "mlp": "--model.architecture.hidden 400 --model.latent_dim 20 --model.architecture.activation relu",
     "mnist": "",
 }
 """784-400-20-400-784 with ReLU, and the model of configs/mnist.py, as flags to that."""

@@ -6,13 +6,13 @@ closed form, so this run tests the trainer from end to end: a test ELBO of 186.0
 186.024, and a gap of 0.004 +- 0.003, in 85 seconds on two CPU cores.
 """
 
-from jaxvae.config import Config, Data, Eval, Model, Optimizer, Train
+from jaxvae.config import MLP, Adam, Config, Data, Eval, Gaussian, Model, Train
 
 config = Config(
     data=Data(binarization="none"),
-    model=Model(latent_dim=10, hidden=(), likelihood="gaussian", sigma=0.2, learn_sigma=True),
+    model=Model(latent_dim=10, architecture=MLP(hidden=()), likelihood=Gaussian(sigma=0.2, learn_sigma=True)),
     # Beyond 2e-2 the log-scales, which are linear in the image here, run away before the rest is learned.
-    optimizer=Optimizer(learning_rate=1.5e-2, warmup_steps=1_000),
+    optimizer=Adam(learning_rate=1.5e-2, warmup_steps=1_000),
     train=Train(steps=60_000, batch_size=1024, log_every=500, eval_every=20_000, checkpoint_every=5_000),
     # At the optimum all importance weights of an image are equal: few are enough.
     eval=Eval(importance_samples=64),

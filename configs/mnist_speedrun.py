@@ -10,12 +10,12 @@ longer one, a weight of 0.95, one or three hidden layers, widths of 300 and 512,
 convolutions of 8, 16 and 32 channels.
 """
 
-from jaxvae.config import Config, Model, Objective, Optimizer, Train
+from jaxvae.config import ELBO, MLP, Adam, Config, Model, Train
 
 config = Config(
-    model=Model(latent_dim=40, hidden=(400, 400), activation="silu"),
-    objective=Objective(beta_warmup_steps=2_900),
-    optimizer=Optimizer(learning_rate=4e-3, beta2=0.99),
+    model=Model(latent_dim=40, architecture=MLP(hidden=(400, 400), activation="silu")),
+    objective=ELBO(beta_warmup_steps=2_900),
+    optimizer=Adam(learning_rate=4e-3, beta2=0.99),
     # No evaluation on the way.
     train=Train(steps=29_000, eval_every=29_000, checkpoint_every=29_000),
 )

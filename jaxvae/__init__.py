@@ -7,32 +7,21 @@ back to what was trained. Whatever is not in ``__all__``, or is not named by the
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from jaxvae import config
+from jaxvae.config import *
+
 if TYPE_CHECKING:
-    from jaxvae.config import Config, Data, Eval, Model, Objective, Optimizer, Train
     from jaxvae.runs.loggers import Logger
     from jaxvae.runs.run import Run, load_model
     from jaxvae.runs.train import Trained, train
 
 _PLACES = {
-    **dict.fromkeys(("Config", "Data", "Eval", "Model", "Objective", "Optimizer", "Train"), "jaxvae.config"),
     "Logger": "jaxvae.runs.loggers",
     **dict.fromkeys(("Run", "load_model"), "jaxvae.runs.run"),
     **dict.fromkeys(("Trained", "train"), "jaxvae.runs.train"),
 }
-__all__ = [
-    "Config",
-    "Data",
-    "Eval",
-    "Logger",
-    "Model",
-    "Objective",
-    "Optimizer",
-    "Run",
-    "Train",
-    "Trained",
-    "load_model",
-    "train",
-]
+__all__ = ["Logger", "Run", "Trained", "load_model", "train"]
+__all__ += config.__all__
 
 
 def __getattr__(name: str) -> Any:

@@ -142,7 +142,10 @@ def glorot(key, shape, fan_in, fan_out):
 def initial_weights(config, image_shape):
     """The weights of an MLP's encoder and of its decoder, outputs first, layer by layer."""
     key = as_jax(stream(config.seed, "weights"))
-    pixels, (hidden, latents) = math.prod(image_shape), (config.model.hidden, config.model.latent_dim)
+    pixels, (hidden, latents) = (
+        math.prod(image_shape),
+        (config.model.architecture.hidden, config.model.latent_dim),
+    )
     found = []
     for widths, half in zip(
         ((pixels, *hidden, 2 * latents), (latents, *reversed(hidden), pixels)),
@@ -185,8 +188,8 @@ def double(y, kernel):
 
 def posterior(config, model, x):
     """Means and log-scales of q(z|x)."""
-    activation = ACTIVATIONS[config.model.activation]
-    if config.model.architecture == "conv":
+    activation = ACTIVATIONS[config.model.architecture.activation]
+    if config.model.architecture.kind == "conv":
         for layer in model.encoder.convolutions:
             # Sides are made even at their ends.
             x = np.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
@@ -197,15 +200,15 @@ def posterior(config, model, x):
 
 def decoded(config, model, z, image_shape):
     """The decoder's output: logits or means."""
-    activation = ACTIVATIONS[config.model.activation]
+    activation = ACTIVATIONS[config.model.architecture.activation]
     h = mlp(model.decoder.mlp, z, activation)
-    if config.model.architecture == "mlp":
+    if config.model.architecture.kind == "mlp":
         return h.reshape(len(z), *image_shape)
     sides, sizes = image_shape[:2], [image_shape[:2]]
-    for _ in config.model.channels:
+    for _ in config.model.architecture.channels:
         sides = (math.ceil(sides[0] / 2), math.ceil(sides[1] / 2))
         sizes.append(sides)
-    h = h.reshape(len(z), *sizes.pop(), config.model.channels[-1])
+    h = h.reshape(len(z), *sizes.pop(), config.model.architecture.channels[-1])
     for layer in model.decoder.convolutions:
         height, width = sizes.pop()
         h = double(activation(h), layer.kernel)[:, :height, :width] + layer.bias
@@ -214,7 +217,7 @@ def decoded(config, model, z, image_shape):
 
 def log_likelihood(config, model, x, output):
     """log p(x|z) of each image, given the decoder's output."""
-    if config.model.likelihood == "bernoulli":
+    if config.model.likelihood.kind == "bernoulli":
         log_probs = -x * np.log(1 + np.exp(-output)) - (1 - x) * np.log(1 + np.exp(output))
     else:
         log_sigma = 8 * np.tanh(model.likelihood.raw_log_sigma / 8)
@@ -276,7 +279,7 @@ class Run:
             return (distortion + beta * rate).mean()
 
         grads = gradient(loss, self.model)
-        if config.model.likelihood == "gaussian" and not config.model.learn_sigma:
+        if config.model.likelihood.kind == "gaussian" and not config.model.likelihood.learn_sigma:
             grads.likelihood.raw_log_sigma[...] = 0
         self.gradients.append(grads)
         norm = math.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(grads)))
@@ -344,4 +347,4 @@ def evaluate(config, model, images, samples):
 def shown(config, model, z, image_shape):
     """The mean of p(x|z), as pictures show it."""
     output = decoded(config, in_float64(model), z, image_shape)
-    return 1 / (1 + np.exp(-output)) if config.model.likelihood == "bernoulli" else output
+    return 1 / (1 + np.exp(-output)) if config.model.likelihood.kind == "bernoulli" else output

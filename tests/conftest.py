@@ -34,7 +34,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Data, Eval, Model, Train
+from jaxvae.config import MLP, Config, Data, Eval, Model, Train
 from jaxvae.data.load import load
 from jaxvae.models.build import build_vae
 from jaxvae.models.vae import VAE
@@ -83,7 +83,7 @@ def small_config(digits: str) -> Config:
     """A run of seconds on real digits: 24 steps, 4 a call, on one device."""
     return Config(
         data=Data(name=digits),
-        model=Model(latent_dim=3, hidden=(16,)),
+        model=Model(latent_dim=3, architecture=MLP(hidden=(16,))),
         train=Train(
             steps=24,
             batch_size=16,

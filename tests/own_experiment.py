@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import optax
 from nets import Decoder, Encoder
 
-from jaxvae.config import Config, Data, Eval, Model, Optimizer, Train
+from jaxvae.config import Adam, Config, Data, Eval, Model, Train
 from jaxvae.models.distributions import AbstractDistribution
 from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.objectives import AbstractObjective, elbo_terms
@@ -42,7 +42,7 @@ from jaxvae.models.vae import VAE
 config = Config(
     data=Data(name="digits.npz", binarization="none"),
     model=Model(latent_dim=3),
-    optimizer=Optimizer(warmup_steps=0, learning_rate=0.01),
+    optimizer=Adam(warmup_steps=0, learning_rate=0.01),
     train=Train(steps=40, batch_size=16, log_every=4, eval_every=20, checkpoint_every=4, steps_per_call=4),
     eval=Eval(importance_samples=4, interim_importance_samples=2, grid=2),
 )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Model, Optimizer, Train
+from jaxvae.config import MLP, Adam, Config, Model, Train
 from jaxvae.models.distributions import Gaussian, bounded_log_scale
 from jaxvae.models.stock_modules import adopt
 from jaxvae.models.vae import VAE
@@ -21,8 +21,8 @@ from jaxvae.training.step import make_train_steps, train_keys
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 1), dtype=np.uint8)
 CONFIG = Config(
-    model=Model(latent_dim=3, hidden=(8,)),
-    optimizer=Optimizer(learning_rate=0.01, warmup_steps=0, ema_decay=0.9),
+    model=Model(latent_dim=3, architecture=MLP(hidden=(8,))),
+    optimizer=Adam(learning_rate=0.01, warmup_steps=0, ema_decay=0.9),
     train=Train(steps=4, batch_size=16),
 )
 

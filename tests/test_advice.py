@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.config import ELBO, MLP, Adam, Config, Data, Gaussian, Model, Train
 from jaxvae.config.experiment_file import load_experiment
 from jaxvae.data.advice import extreme_share, histogram, sample, warnings
 from jaxvae.data.load import load
@@ -17,7 +17,7 @@ RANDOM = np.random.default_rng(0)
 PHOTOS = RANDOM.integers(0, 256, (50, 8, 8, 3), np.uint8)
 DRAWINGS = np.where(RANDOM.random((50, 8, 8, 1)) < 0.9, 0, 255).astype(np.uint8)
 DIM = RANDOM.integers(0, 100, (50, 8, 8, 1), np.uint8)
-GAUSSIAN = Model(likelihood="gaussian", learn_sigma=True)
+GAUSSIAN = Model(likelihood=Gaussian(learn_sigma=True))
 LEVELS = Data(binarization="none", dequantization="uniform")
 
 
@@ -47,29 +47,29 @@ def test_the_shipped_experiments_have_nothing_to_be_told(name):
             "--model.likelihood bernoulli",
         ),
         (
-            Config(data=LEVELS, model=Model(likelihood="gaussian")),
+            Config(data=LEVELS, model=Model(likelihood=Gaussian())),
             PHOTOS,
-            "--model.sigma 1 is fixed, and pixels",
-            "--model.learn_sigma True",
+            "--model.likelihood.sigma 1 is fixed, and pixels",
+            "--model.likelihood.learn_sigma True",
         ),
         (Config(), DRAWINGS * 0, "all pixels are 0: there is nothing to learn", ""),
         (Config(), DRAWINGS // 255, "no pixel is above 1, where white is 255", "by 255"),
         (Config(), DRAWINGS // 16, "no pixel is above 15, where white is 255: if 15", "by 255 / 15"),
         (
-            Config(objective=Objective(beta=2.0, beta_warmup_steps=400), train=Train(steps=300)),
+            Config(objective=ELBO(beta=2.0, beta_warmup_steps=400), train=Train(steps=300)),
             DRAWINGS,
             "--objective.beta_warmup_steps 400 is longer than the run of --train.steps 300: the weight "
             "of the rate ends at 1.5, not at 2",
             "",
         ),
         (
-            Config(optimizer=Optimizer(warmup_steps=301), train=Train(steps=300)),
+            Config(optimizer=Adam(warmup_steps=301), train=Train(steps=300)),
             DRAWINGS,
             "--optimizer.warmup_steps 301 is longer than the run of --train.steps 300",
             "",
         ),
         (
-            Config(optimizer=Optimizer(ema_decay=0.999), train=Train(steps=700)),
+            Config(optimizer=Adam(ema_decay=0.999), train=Train(steps=700)),
             DRAWINGS,
             "--optimizer.ema_decay 0.999 is slow for the run of --train.steps 700: 50% of the average",
             "",
@@ -89,10 +89,10 @@ def test_what_does_not_suit_is_said_with_the_flags_that_would(config, images, sa
         (Config(data=Data(binarization="threshold")), PHOTOS),
         (Config(data=LEVELS, model=GAUSSIAN), PHOTOS),
         (Config(data=LEVELS, model=GAUSSIAN), DRAWINGS),
-        (Config(data=LEVELS, model=Model(likelihood="gaussian", sigma=0.1)), PHOTOS),
-        (Config(objective=Objective(beta_warmup_steps=300), train=Train(steps=300)), DRAWINGS),
-        (Config(optimizer=Optimizer(warmup_steps=300), train=Train(steps=300)), DRAWINGS),
-        (Config(optimizer=Optimizer(ema_decay=0.999)), DRAWINGS),
+        (Config(data=LEVELS, model=Model(likelihood=Gaussian(sigma=0.1))), PHOTOS),
+        (Config(objective=ELBO(beta_warmup_steps=300), train=Train(steps=300)), DRAWINGS),
+        (Config(optimizer=Adam(warmup_steps=300), train=Train(steps=300)), DRAWINGS),
+        (Config(optimizer=Adam(ema_decay=0.999)), DRAWINGS),
     ],
 )
 def test_what_suits_is_not_spoken_of(config, images):
@@ -117,7 +117,7 @@ def test_a_run_is_told_at_its_start_and_not_when_it_is_finished(tmp_path, small_
     config = dataclasses.replace(
         small_config,
         data=Data(name=str(tmp_path / "a.npz")),
-        model=Model(latent_dim=2, hidden=()),
+        model=Model(latent_dim=2, architecture=MLP(hidden=())),
         train=dataclasses.replace(small_config.train, steps=4),
     )
     for steps, is_told in ((4, True), (4, False)):

@@ -18,7 +18,7 @@ from tests.prepared import prepare
 ROOT = Path(__file__).parents[1]
 SHORT = (
     "--train.steps 300 --train.batch_size 32 --train.log_every 100 --train.eval_every 300 "
-    "--train.checkpoint_every 300 --train.devices 1 --model.hidden 64 --model.latent_dim 8 "
+    "--train.checkpoint_every 300 --train.devices 1 --model.architecture.hidden 64 --model.latent_dim 8 "
     "--objective.beta_warmup_steps 0 --eval.importance_samples 4"
 ).split()
 MNIST = load(Data())
@@ -112,7 +112,7 @@ def test_a_folder_of_photographs_of_many_sizes(tmp_path, train):
         ramp = np.linspace(0, 1, width)[None, :, None] * np.ones((height, 1, 1))
         picture = np.round(low + ramp * (high - low)).astype(np.uint8)
         Image.fromarray(picture).save(tmp_path / "photos" / f"{number}.jpg")
-    flags = "--data.image_size 16 --data.horizontal_flips True --model.channels 8".split()
+    flags = "--data.image_size 16 --data.horizontal_flips True --model.architecture.channels 8".split()
     summary, _ = train("photos", *flags, config="images")
     assert summary["data"]["image_shape"] == [16, 16, 3]
     assert (summary["data"]["train"], summary["data"]["test"]) == (180, 20)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import jaxvae
-from jaxvae.config import Config, Data, Eval, Model, Train
+from jaxvae.config import MLP, Config, Data, Eval, Model, Train
 from jaxvae.errors import UserError
 from jaxvae.runs.manifest import verify
 
 IMAGES = np.random.default_rng(0).integers(0, 2, (60, 6, 5), np.uint8) * 255
 FIELDS = {
-    "model": Model(latent_dim=2, hidden=(8,)),
+    "model": Model(latent_dim=2, architecture=MLP(hidden=(8,))),
     "optimizer": {"schedule": "constant"},
     "train": {"batch_size": 16, "log_every": 2, "eval_every": 4, "checkpoint_every": 2, "devices": 1},
     "eval": Eval(importance_samples=2, interim_importance_samples=1, grid=2),

@@ -4,19 +4,20 @@ import dataclasses
 
 import pytest
 
-from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.config import ELBO, SGD, Adam, AdamW, Config, Conv, Data, Gaussian, Model, Train
+from jaxvae.config.nested import with_field
 from jaxvae.config.validation import validate
 from jaxvae.errors import UserError
 
-GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood="gaussian"))
+GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood=Gaussian()))
 BOUNDS = {
     # Of each field: values that are just right, and values that are just not.
     "seed": ((0, 2**32 - 1), (-1, 2**32)),
     "data.image_size": ((1, None), (0, -3)),
     "data.test_fraction": ((0.001, 0.999), (0.0, 1.0, -0.1, float("nan"))),
     "model.latent_dim": ((1,), (0, -1)),
-    "model.hidden": (((), (1,)), ((0,), (3, -1))),
-    "model.sigma": ((1e-3, 1e3), (0.0009, 1001.0, -1.0, float("nan"))),
+    "model.architecture.hidden": (((), (1,)), ((0,), (3, -1))),
+    "model.likelihood.sigma": ((1e-3, 1e3), (0.0009, 1001.0, -1.0, float("nan"))),
     "objective.beta": ((0.0, 1.0), (-1e-9, float("inf"), float("nan"))),
     "objective.beta_warmup_steps": ((0, 1), (-1,)),
     "optimizer.learning_rate": ((0.0, 1e-9), (-1e-9, 1e39, float("nan"))),
@@ -43,31 +44,22 @@ BOUNDS = {
 }
 
 
-def with_value(config, name, value):
-    section, _, field = name.rpartition(".")
-    if not section:
-        return dataclasses.replace(config, **{field: value})
-    return dataclasses.replace(
-        config, **{section: dataclasses.replace(getattr(config, section), **{field: value})}
-    )
-
-
 @pytest.mark.parametrize("name", BOUNDS)
 def test_each_bound_lets_in_what_is_just_right_and_nothing_beyond(name):
     right, wrong = BOUNDS[name]
-    method = {"optimizer.weight_decay": "adamw", "optimizer.momentum": "sgd"}.get(name, "adam")
-    base = with_value(GAUSSIAN, "optimizer.name", method)
+    method = {"optimizer.weight_decay": AdamW(), "optimizer.momentum": SGD()}.get(name, Adam())
+    base = dataclasses.replace(GAUSSIAN, optimizer=method)
     for value in right:
-        validate(with_value(base, name, value))
+        validate(with_field(base, name, value))
     for value in wrong:
         with pytest.raises(UserError, match=rf"\b{name}\b"):
-            validate(with_value(base, name, value))
+            validate(with_field(base, name, value))
 
 
 @pytest.mark.parametrize("binarization", ["threshold", "static", "dynamic"])
 def test_pixels_are_binarised_or_dequantised_and_never_both(binarization):
     data = Data(binarization=binarization, dequantization="uniform")
-    for model in (Model(), Model(likelihood="gaussian")):
+    for model in (Model(), Model(likelihood=Gaussian())):
         with pytest.raises(UserError, match=r"data\.dequantization"):
             validate(Config(data=data, model=model))
     validate(dataclasses.replace(GAUSSIAN, data=Data(binarization="none", dequantization="uniform")))
@@ -76,11 +68,11 @@ def test_pixels_are_binarised_or_dequantised_and_never_both(binarization):
 
 
 def test_a_convolutional_model_has_a_convolution():
-    with pytest.raises(UserError, match=r"model\.channels"):
-        validate(Config(model=Model(architecture="conv", channels=())))
-    with pytest.raises(UserError, match=r"model\.channels"):
-        validate(Config(model=Model(architecture="conv", channels=(4, 0))))
-    validate(Config(model=Model(architecture="conv", channels=(1,))))
+    with pytest.raises(UserError, match=r"model\.architecture\.channels"):
+        validate(Config(model=Model(architecture=Conv(channels=()))))
+    with pytest.raises(UserError, match=r"model\.architecture\.channels"):
+        validate(Config(model=Model(architecture=Conv(channels=(4, 0)))))
+    validate(Config(model=Model(architecture=Conv(channels=(1,)))))
 
 
 def test_a_fixed_order_wants_batches_of_a_multiple_of_eight():
@@ -96,10 +88,10 @@ def test_a_fixed_order_wants_batches_of_a_multiple_of_eight():
 
 def test_defaults_are_those_that_were_published():
     # Kingma and Ba 2014; and the ELBO itself.
-    adam = Optimizer()
+    adam = Adam()
     assert (adam.beta1, adam.beta2, adam.epsilon) == (0.9, 0.999, 1e-8)
-    assert (Objective().beta, Objective().beta_warmup_steps) == (1.0, 0)
-    assert (Model().likelihood, Data().binarization, Data().dequantization) == (
+    assert (ELBO().beta, ELBO().beta_warmup_steps) == (1.0, 0)
+    assert (Model().likelihood.kind, Data().binarization, Data().dequantization) == (
         "bernoulli",
         "dynamic",
         "none",

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from jaxvae.config import Config, Data, Model
-from jaxvae.config.fields import to_dict
+from jaxvae.config import Config, Conv, Data, Gaussian, Model
+from jaxvae.config.kinds import Kind
+from jaxvae.config.nested import get_field, to_dict, with_field
 from jaxvae.errors import UserError
 from jaxvae.runs.folder import Workdir
 
 CHANGE_TRAINING = """
     seed data.binarization data.dequantization data.horizontal_flips
-    model.latent_dim model.architecture model.channels model.hidden model.activation model.likelihood
-    model.sigma model.learn_sigma objective.beta objective.beta_warmup_steps
+    model.latent_dim model.architecture model.architecture.channels model.architecture.hidden
+    model.architecture.activation model.likelihood model.likelihood.sigma model.likelihood.learn_sigma
+    model.posterior model.prior objective objective.beta objective.beta_warmup_steps optimizer
     optimizer.learning_rate optimizer.schedule optimizer.warmup_steps optimizer.beta1 optimizer.beta2
-    optimizer.epsilon optimizer.clip_norm optimizer.ema_decay optimizer.name optimizer.weight_decay
-    optimizer.momentum code.sha256
+    optimizer.epsilon optimizer.clip_norm optimizer.ema_decay code.sha256
     train.batch_size train.precision train.reduction
 """.split()
 CHANGE_NOTHING_THAT_IS_TRAINED = """
@@ -53,32 +54,34 @@ def another(value, kind):
 
 EVERYTHING_IS_USED = Config(
     data=Data(binarization="none", dequantization="uniform", image_size=8, placement="stream"),
-    model=Model(architecture="conv", likelihood="gaussian"),
+    model=Model(architecture=Conv(), likelihood=Gaussian()),
 )
 
 
-def all_fields() -> Iterator[tuple[str, Any, Any]]:
-    for field in dataclasses.fields(Config):
-        section = getattr(EVERYTHING_IS_USED, field.name)
-        if dataclasses.is_dataclass(section):
-            for inner in dataclasses.fields(section):
-                yield f"{field.name}.{inner.name}", section, inner
-        else:
-            yield field.name, None, field
+def all_fields(section: Any = EVERYTHING_IS_USED, prefix: str = "") -> Iterator[str]:
+    for field in dataclasses.fields(section):
+        value, name = getattr(section, field.name), prefix + field.name
+        if isinstance(value, Kind) or not dataclasses.is_dataclass(value):
+            yield name
+        if dataclasses.is_dataclass(value):
+            yield from all_fields(value, f"{name}.")
 
 
-@pytest.mark.parametrize("name", [name for name, *_ in all_fields()])
+@pytest.mark.parametrize("name", list(all_fields()))
 def test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else(tmp_path, name):
-    _, section, field = next(found for found in all_fields() if found[0] == name)
-    kinds = typing.get_type_hints(Config if section is None else type(section))
-    old = getattr(section or EVERYTHING_IS_USED, field.name)
-    new = another(old, kinds[field.name])
+    old = get_field(EVERYTHING_IS_USED, name)
+    if isinstance(old, Kind):
+        others = [kind for kind in old.kinds().values() if kind is not type(old)]
+        # Of a family with one kind there is no other yet.
+        assert others or len(old.kinds()) == 1
+        new: Any = others[0]() if others else type("Other", (old.family(),), {"kind": "other"})()
+        old.kinds().pop("other", None)  # type: ignore
+    else:
+        section = get_field(EVERYTHING_IS_USED, name.rpartition(".")[0])
+        new = another(old, typing.get_type_hints(type(section))[name.rpartition(".")[2]])
     assert new != old
-    changed = {field.name: new}
-    if section is not None:
-        changed = {name.split(".")[0]: dataclasses.replace(section, **changed)}
     (tmp_path / "config.json").write_text(json.dumps(to_dict(EVERYTHING_IS_USED)))
-    folder, config = Workdir(tmp_path), dataclasses.replace(EVERYTHING_IS_USED, **changed)
+    folder, config = Workdir(tmp_path), with_field(EVERYTHING_IS_USED, name, new)
     if name in CHANGE_TRAINING:
         with pytest.raises(UserError, match=rf"\b{name}: "):
             folder.check(config)

@@ -8,7 +8,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxvae.config import Config, Model, Optimizer
+from jaxvae.config import MLP, Adam, Config, Model
 from jaxvae.errors import RunError, UserError
 from jaxvae.runs import manifest
 from jaxvae.runs.checkpoint import Checkpoints, WriteError
@@ -16,7 +16,7 @@ from jaxvae.system.third_party_output import quiet
 from jaxvae.training.parallel import replicate
 from jaxvae.training.state import initial_state
 
-CONFIG = Config(model=Model(latent_dim=2, hidden=(5,)), optimizer=Optimizer(ema_decay=0.9))
+CONFIG = Config(model=Model(latent_dim=2, architecture=MLP(hidden=(5,))), optimizer=Adam(ema_decay=0.9))
 
 
 def make_state(seed, config=CONFIG, count=1):
@@ -118,7 +118,7 @@ def test_if_all_are_damaged_it_says_how_and_touches_nothing(tmp_path):
     ("like", "said"),
     [
         (
-            Config(model=Model(latent_dim=3, hidden=(5,)), optimizer=CONFIG.optimizer),
+            Config(model=Model(latent_dim=3, architecture=MLP(hidden=(5,))), optimizer=CONFIG.optimizer),
             r"float32\[\d+.*there and",
         ),
         (Config(model=CONFIG.model), r"average\..* is float32\[.*\] there and nothing here"),

@@ -15,7 +15,7 @@ from jaxvae.commands.train import main
 ROOT = Path(__file__).parents[1]
 SHORT = (
     "--train.steps 40 --train.batch_size 16 --train.log_every 10 --train.eval_every 20 "
-    "--train.checkpoint_every 20 --train.devices 1 --model.hidden 16 --model.latent_dim 4 "
+    "--train.checkpoint_every 20 --train.devices 1 --model.architecture.hidden 16 --model.latent_dim 4 "
     "--eval.importance_samples 4 --eval.interim_importance_samples 1"
 ).split()
 
@@ -145,8 +145,12 @@ def test_the_shipped_experiment_runs_from_the_command_line_and_leaves_what_it_pr
 
     # Another experiment in the same folder is refused, field by field, and nothing is touched.
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    other = train("--config", "mnist", *SHORT, "--seed", 3, "--model.activation", "tanh", cwd=tmp_path)
-    assert_refused(other, "seed: 0 there, 3 here", "model.activation: ", " there, tanh here", "--workdir")
+    other = train(
+        "--config", "mnist", *SHORT, "--seed", 3, "--model.architecture.activation", "tanh", cwd=tmp_path
+    )
+    assert_refused(
+        other, "seed: 0 there, 3 here", "model.architecture.activation: ", " there, tanh here", "--workdir"
+    )
     monkeypatch.chdir(tmp_path)
     shorter = run_here("--config", "mnist", *SHORT, "--train.steps", 20, capsys=capsys)
     assert_refused(shorter, "already at step 40", "--train.steps 20", "use 40 or more")
@@ -208,8 +212,8 @@ def assert_refused(done, *parts):
         ),
         ("--config mnist --data.image_size 10000000", ("51.2 PB at least", "this machine has")),
         (
-            "--config mnist --model.sigma 0.1",
-            ("--model.sigma 0.1 does nothing with --model.likelihood bernoulli",),
+            "--config mnist --model.likelihood.sigma 0.1",
+            ("--model.likelihood.sigma 0.1 does nothing with --model.likelihood bernoulli",),
         ),
     ],
 )
@@ -244,16 +248,21 @@ def test_the_home_is_where_a_tilde_says(tmp_path, monkeypatch, capsys):
 
 
 def test_help_shows_every_field_with_the_experiments_own_defaults(tmp_path):
-    from jaxvae.config import Config
-    from jaxvae.config.fields import to_dict
+    from jaxvae.config.experiment_file import load_experiment
+    from jaxvae.config.nested import flat, kinds_of, to_dict
 
+    config = load_experiment(CONFIGS / "linear.py")
     shown = train("--config", "linear", "--help", cwd=tmp_path, COLUMNS="110")
     assert shown.returncode == 0
     text = unframed(shown.stdout)
-    for section, fields in to_dict(Config()).items():
-        for field in fields if isinstance(fields, dict) else ():
-            assert f"--{section}.{field} " in text, field
-    assert "gaussian N(G(z), sigma^2 I). (default: gaussian)" in text
+    for field in flat(to_dict(config)):
+        assert f"--{field} " in text, field
+    for name, kind in kinds_of(config).items():
+        assert f"--{name} {{{','.join(kind.kinds())}}} " in text
+        for other in kind.kinds().values():
+            assert f"{other.kind}: {other.about()}" in text
+    assert "of each pixel (default: gaussian)" in text
+    assert "--model.architecture.channels" not in text
     assert "(default: runs/" not in text
     general = train("--help", cwd=tmp_path)
     assert general.returncode == 0

@@ -118,7 +118,7 @@ def test_help_and_mistakes_whoever_reads_them(tmp_path, command, arguments, code
 def test_a_run_that_nobody_hears_is_saved(tmp_path):
     flags = (
         "--config mnist --train.steps 20 --train.eval_every 10 --train.batch_size 16 --train.devices 1 "
-        "--model.hidden 4 --model.latent_dim 2 --eval.importance_samples 1 --workdir Größe"
+        "--model.architecture.hidden 4 --model.latent_dim 2 --eval.importance_samples 1 --workdir Größe"
     ).split()
     command = '"$0" "$@" 2>/dev/full | head -1'
     done = sh(command, tmp_path, str(ROOT / "configs"), *flags, program=HELP, PYTHONIOENCODING="ascii")

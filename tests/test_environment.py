@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.config import ELBO, MLP, Adam, Config, Conv, Data, Gaussian, Model, Train
 from jaxvae.errors import UserError
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.training.diagnosis import diagnose
@@ -36,7 +36,7 @@ from jaxvae.runs.run import untrained_state
 folder = Path(sys.argv[1])
 config = Config(
     data=Data(name=str(folder / "images.npz")),
-    model=Model(latent_dim=3, hidden=(8,)),
+    model=Model(latent_dim=3, architecture=MLP(hidden=(8,))),
     train=Train(steps=8, batch_size=8, log_every=4, eval_every=4, checkpoint_every=4, devices=1),
     eval=Eval(importance_samples=3, interim_importance_samples=3, grid=2),
 )
@@ -98,19 +98,19 @@ def x64():
     "config",
     [
         Config(
-            model=Model(latent_dim=3, hidden=(8,)),
-            optimizer=Optimizer(ema_decay=0.9),
-            objective=Objective(beta=2.0, beta_warmup_steps=5),
+            model=Model(latent_dim=3, architecture=MLP(hidden=(8,))),
+            optimizer=Adam(ema_decay=0.9),
+            objective=ELBO(beta=2.0, beta_warmup_steps=5),
         ),
         Config(
-            model=Model(latent_dim=3, hidden=(8,), architecture="conv", activation="gelu"),
+            model=Model(latent_dim=3, architecture=Conv(hidden=(8,), activation="gelu")),
             data=Data(binarization="static"),
             train=Train(reduction="fixed", non_finite="skip"),
         ),
         Config(
-            model=Model(latent_dim=3, hidden=(8,), likelihood="gaussian", learn_sigma=True),
+            model=Model(latent_dim=3, architecture=MLP(hidden=(8,)), likelihood=Gaussian(learn_sigma=True)),
             data=Data(binarization="none", dequantization="uniform", horizontal_flips=True),
-            optimizer=Optimizer(schedule="constant", clip_norm=None, beta1=0.0),
+            optimizer=Adam(schedule="constant", clip_norm=None, beta1=0.0),
             train=Train(precision="bfloat16"),
         ),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jaxvae.commands.train import main, parse, typed_fields
-from jaxvae.config import Config, Data, Model, Train
+from jaxvae.config import ELBO, MLP, SGD, Bernoulli, Config, Conv, Data, Gaussian, Model, Train
 from jaxvae.config.experiment_file import experiment_file, load_experiment
 from jaxvae.errors import UserError
 
@@ -62,8 +62,9 @@ def test_every_bad_value_of_a_file_is_in_one_message(tmp_path, capsys):
         IMPORT + "config = Config(\n"
         "    seed='3',\n"
         "    data=Data(binarization='Dynamic', dequantization='Uniform'),\n"
-        "    model=Model(likelihood='Bernoulli', hidden=[16, 'x'], latent_dim=2.5, activation='swish'),\n"
-        "    optimizer=Optimizer(schedule='linear', learning_rate='1e-3'),\n"
+        "    model=Model(latent_dim=2.5, architecture=MLP(hidden=[16, 'x'], activation='swish'),\n"
+        "                likelihood='Bernoulli'),\n"
+        "    optimizer=Adam(schedule='linear', learning_rate='1e-3'),\n"
         "    train=Train(steps=1e2, batch_size=True),\n"
         "    eval=Eval(grid=-1),\n"
         ")\n"
@@ -76,8 +77,8 @@ def test_every_bad_value_of_a_file_is_in_one_message(tmp_path, capsys):
             "data.binarization",
             "data.dequantization",
             "model.latent_dim",
-            "model.hidden",
-            "model.activation",
+            "model.architecture.hidden",
+            "model.architecture.activation",
             "model.likelihood",
             "optimizer.schedule",
             "train.batch_size",
@@ -89,10 +90,13 @@ def test_what_loses_nothing_is_taken(tmp_path):
     (tmp_path / "mine.py").write_text(
         IMPORT + "import pathlib\n"
         "class Mine(Model): pass\n"
-        "config = Config(seed='3', model=Mine(hidden=16, latent_dim=2.0), train={'steps': 1e2},\n"
+        "config = Config(seed='3', model=Mine(architecture=MLP(hidden=16), latent_dim=2.0),\n"
+        "                train={'steps': 1e2},\n"
         "                data=Data(name=pathlib.Path('pictures')))\n"
     )
-    expected = Config(3, Data(name="pictures"), Model(hidden=(16,), latent_dim=2), train=Train(steps=100))
+    expected = Config(
+        3, Data(name="pictures"), Model(latent_dim=2, architecture=MLP(hidden=(16,))), train=Train(steps=100)
+    )
     assert load_experiment(tmp_path / "mine.py") == expected
     assert parse(CONFIGS, ["--config", str(tmp_path / "mine.py")]).experiment == expected
 
@@ -100,9 +104,8 @@ def test_what_loses_nothing_is_taken(tmp_path):
 def test_flags_can_put_right_what_a_file_left_open(tmp_path):
     (tmp_path / "mine.py").write_text(IMPORT + "config = Config(data=Data(binarization='none'))\n")
     named = ["--config", str(tmp_path / "mine.py")]
-    assert (
-        parse(CONFIGS, [*named, "--model.likelihood", "gaussian"]).experiment.model.likelihood == "gaussian"
-    )
+    gaussian = parse(CONFIGS, [*named, "--model.likelihood", "gaussian"]).experiment
+    assert gaussian.model.likelihood == Gaussian()
     with pytest.raises(
         UserError, match=r"mine\.py: model\.likelihood bernoulli needs pixels that are 0 or 1"
     ):
@@ -114,26 +117,33 @@ def test_flags_can_put_right_what_a_file_left_open(tmp_path):
 def test_what_a_file_set_for_its_kind_is_forgotten_when_flags_choose_another():
     flags = "--model.likelihood bernoulli --data.binarization dynamic --data.dequantization none"
     config = parse(CONFIGS, ["--config", "images", *flags.split()]).experiment
-    assert (config.model.sigma, config.model.learn_sigma) == (Model().sigma, Model().learn_sigma)
-    assert config.model.channels == (32, 64, 128)
-    config = parse(CONFIGS, ["--config", "mnist", "--model.hidden"]).experiment
-    assert config.model.activation == Model().activation
+    assert config.model.likelihood == Bernoulli()
+    assert config.model.architecture == Conv(channels=(32, 64, 128), hidden=(512,), activation="gelu")
+    config = parse(CONFIGS, ["--config", "mnist", "--model.architecture.hidden"]).experiment
+    assert config.model.architecture == MLP(hidden=())
     config = parse(CONFIGS, ["--config", "images", "--objective.beta", "0"]).experiment
-    assert config.objective.beta_warmup_steps == 0
+    assert config.objective == ELBO(beta=0.0)
+    # What both kinds have in common stays; their own fields begin anew.
+    config = parse(CONFIGS, ["--config", "mnist_conv", "--model.architecture", "mlp"]).experiment
+    assert config.model.architecture == MLP(hidden=(256,), activation="gelu")
+    config = parse(
+        CONFIGS, ["--config", "mnist", "--optimizer=sgd", "--optimizer.momentum", "0.5"]
+    ).experiment
+    assert config.optimizer == SGD(learning_rate=4e-3, momentum=0.5)
 
 
 @pytest.mark.parametrize(
     ("flags", "field"),
     [
-        ("--model.sigma 0.1", "model.sigma"),
-        ("--model.sigma 1.0", "model.sigma"),
-        ("--model.sigma=0.1", "model.sigma"),
-        ("--model.learn-sigma False", "model.learn_sigma"),
-        ("--model.learn_sigma=True", "model.learn_sigma"),
-        ("--model.channels 8 16", "model.channels"),
+        ("--model.likelihood.sigma 0.1", "model.likelihood.sigma"),
+        ("--model.likelihood.sigma 1.0", "model.likelihood.sigma"),
+        ("--model.likelihood.sigma=0.1", "model.likelihood.sigma"),
+        ("--model.likelihood.learn-sigma False", "model.likelihood.learn_sigma"),
+        ("--model.likelihood.learn_sigma=True", "model.likelihood.learn_sigma"),
+        ("--model.architecture.channels 8 16", "model.architecture.channels"),
         ("--data.resize crop", "data.resize"),
         ("--data.placement resident --data.workers 2", "data.workers"),
-        ("--model.activation silu --model.hidden", "model.activation"),
+        ("--model.architecture.activation silu --model.architecture.hidden", "model.architecture.activation"),
         ("--objective.beta 0 --objective.beta-warmup-steps 5", "objective.beta_warmup_steps"),
     ],
 )
@@ -148,7 +158,7 @@ def test_fields_are_found_among_arguments_however_they_are_written():
     arguments = (
         "--config x --train.steps 3 --model.latent-dim=4 --eval.batch_size=5 --workdir --seed 1 -3".split()
     )
-    assert typed_fields(arguments) == {"train.steps", "model.latent_dim", "eval.batch_size", "seed"}
+    assert typed_fields(arguments, Config()) == {"train.steps", "model.latent_dim", "eval.batch_size", "seed"}
 
 
 def test_a_file_that_is_not_there_is_named_with_those_that_are(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxvae.config import Config, Optimizer, Train
+from jaxvae.config import Adam, Config, Train
 from jaxvae.data.load import load
 from jaxvae.errors import UserError
 from jaxvae.runs.checkpoint import WriteError
@@ -126,7 +126,7 @@ def test_a_call_runs_as_many_steps_as_every_cadence_allows(train, start, expecte
 
 def test_the_moving_average_is_what_is_evaluated(tmp_path, small_config):
     plain = fit(small_config, tmp_path / "plain")
-    slow = fit(dataclasses.replace(small_config, optimizer=Optimizer(ema_decay=0.999)), tmp_path / "slow")
+    slow = fit(dataclasses.replace(small_config, optimizer=Adam(ema_decay=0.999)), tmp_path / "slow")
     assert plain["test"]["elbo"] != slow["test"]["elbo"]
 
 

@@ -46,7 +46,7 @@ def test_a_set_is_described_and_drawn(tmp_path, monkeypatch, capsys):
     [
         ([0, 255], "bernoulli --data.binarization threshold"),
         ([0, 0, 0, 3, 80, 250, 255, 255], "bernoulli --data.binarization dynamic"),
-        ([0, 60, 120, 180], "gaussian --model.learn_sigma True --data.binarization none"),
+        ([0, 60, 120, 180], "gaussian --model.likelihood.learn_sigma True --data.binarization none"),
     ],
 )
 def test_the_likelihood_that_suits(tmp_path, monkeypatch, capsys, images, suits):

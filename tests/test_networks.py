@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvae import config
 from jaxvae.config import Config, Model
 from jaxvae.models.networks import MLP, ConvDecoder, ConvEncoder, Convolution, MLPDecoder, MLPEncoder
+from jaxvae.models.posteriors import DiagonalPosterior
 from jaxvae.training.state import state_shapes
 
 
@@ -35,18 +37,19 @@ def test_weights_start_glorot_uniform_and_biases_zero():
 
 
 def test_the_encoder_gives_a_mean_and_a_bounded_log_scale():
-    encoder = MLPEncoder((4, 4, 1), (8,), 3, "relu", key=jax.random.key(2))
+    encoder = MLPEncoder((4, 4, 1), DiagonalPosterior(3), (8,), "relu", key=jax.random.key(2))
     x = jax.random.normal(jax.random.key(3), (4, 4, 1))
     both = encoder.mlp(x.reshape(-1))
-    posterior = encoder(x)
+    posterior: Any = encoder(x)
     np.testing.assert_array_equal(posterior.mean, both[:3])
     np.testing.assert_allclose(posterior.log_scale, 8 * np.tanh(both[3:] / 8), rtol=1e-6)
-    assert np.all(np.abs(encoder(1e30 * x).log_scale) <= 8)
+    far: Any = encoder(1e30 * x)
+    assert np.all(np.abs(far.log_scale) <= 8)
 
 
 def test_the_decoder_starts_from_its_output_bias():
     bias = jax.random.normal(jax.random.key(4), (4, 5, 2))
-    decoder = MLPDecoder((4, 5, 2), (8,), 3, "relu", bias, key=jax.random.key(5))
+    decoder = MLPDecoder(3, bias, (8,), "relu", key=jax.random.key(5))
     np.testing.assert_array_equal(decoder(jnp.zeros(3)), bias)
 
 
@@ -62,9 +65,9 @@ def test_a_network_of_bfloat16_weights_computes_in_bfloat16_and_returns_float32(
 @pytest.mark.parametrize("shape", [(28, 28, 1), (13, 18, 3), (1, 5, 2)])
 def test_convolutional_networks_take_images_of_any_size(shape):
     keys = jax.random.split(jax.random.key(0), 4)
-    encoder = ConvEncoder(shape, (4, 6), (8,), 3, "gelu", key=keys[0])
+    encoder = ConvEncoder(shape, DiagonalPosterior(3), (4, 6), (8,), "gelu", key=keys[0])
     bias = jax.random.normal(keys[1], shape)
-    decoder = ConvDecoder(shape, (6, 4), (8,), 3, "gelu", bias, key=keys[2])
+    decoder = ConvDecoder(3, bias, (4, 6), (8,), "gelu", key=keys[2])
     x = jax.random.normal(keys[3], shape)
     encode, decode = jax.jit(lambda x: encoder(x)), jax.jit(lambda z: decoder(z))
     posterior = encode(x)
@@ -105,9 +108,9 @@ def test_activations_are_their_formulas(name, formula):
 
 @pytest.mark.parametrize(("channels", "flat"), [((), 30), ((2, 3), 2 * 2 * 3)])
 def test_every_layer_has_its_width_and_the_decoder_mirrors_the_encoder(channels, flat):
-    conv = {"architecture": "conv", "channels": channels} if channels else {}
-    config = Config(model=Model(latent_dim=4, hidden=(7, 5, 3), **conv))  # type: ignore[arg-type]
-    model: Any = state_shapes(config, (5, 6, 1)).model
+    dense = config.MLP(hidden=(7, 5, 3))
+    network = config.Conv(channels=channels, hidden=dense.hidden) if channels else dense
+    model: Any = state_shapes(Config(model=Model(latent_dim=4, architecture=network)), (5, 6, 1)).model
     for network, widths in ((model.encoder, (flat, 7, 5, 3, 8)), (model.decoder, (4, 3, 5, 7, flat))):
         pairs = [(layer.weight.shape, layer.bias.shape, layer.inputs_first) for layer in network.mlp.layers]
         wanted = [(n, m) if i == 0 else (m, n) for i, (n, m) in enumerate(itertools.pairwise(widths))]
@@ -124,8 +127,8 @@ def test_every_layer_has_its_width_and_the_decoder_mirrors_the_encoder(channels,
 
 @pytest.mark.parametrize("architecture", ["mlp", "conv"])
 def test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32(architecture):
-    conv = {"architecture": "conv", "channels": (2,)} if architecture == "conv" else {}
-    model = Model(latent_dim=2, hidden=(4,), likelihood="gaussian", sigma=0.3, **conv)  # type: ignore[arg-type]
+    network = config.Conv(channels=(2,), hidden=(4,)) if architecture == "conv" else config.MLP(hidden=(4,))
+    model = Model(latent_dim=2, architecture=network, likelihood=config.Gaussian(sigma=0.3))
 
     def said(vae, x):
         low: Any = vae.in_precision("bfloat16")

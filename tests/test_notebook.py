@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "colab_tpu.ipynb"
 SMALL = (
     "--train.steps 4000 --train.batch_size 16 --train.log_every 100 --train.eval_every 1000 "
-    "--train.checkpoint_every 500 --train.devices 1 --model.hidden 16 --model.latent_dim 4 "
+    "--train.checkpoint_every 500 --train.devices 1 --model.architecture.hidden 16 --model.latent_dim 4 "
     "--eval.importance_samples 4 --eval.interim_importance_samples 1"
 )
 

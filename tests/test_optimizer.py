@@ -7,15 +7,19 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvae.config import Config, Optimizer, Train
+from jaxvae.config import SGD, Adam, Adamax, AdamW, Config, Lion, Muon, Optimizer, Train
 from jaxvae.runs.fit import fit
 from jaxvae.runs.manifest import verify
-from jaxvae.training.optimizer import adam, build_optimizer, learning_rate_schedule, update_average
+from jaxvae.training.optimizer import build_optimizer, learning_rate_schedule, update_average
+
+
+def built(settings: Optimizer, steps: int) -> Any:
+    return build_optimizer(Config(optimizer=settings, train=Train(steps=steps)))
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1000, 100), (50, 200), (10, 0)])
 def test_the_schedule_is_its_formula(steps, warmup):
-    schedule = learning_rate_schedule(Optimizer(learning_rate=0.5, warmup_steps=warmup), steps)
+    schedule = learning_rate_schedule(Adam(learning_rate=0.5, warmup_steps=warmup), steps)
     t = np.arange(steps + 1)
     expected = 0.5 * np.minimum(1, (t + 1) / max(warmup, 1)) * (1 + np.cos(np.pi * t / steps)) / 2
     np.testing.assert_allclose([schedule(int(step)) for step in t], expected, rtol=1e-5, atol=1e-8)
@@ -23,31 +27,31 @@ def test_the_schedule_is_its_formula(steps, warmup):
 
 
 def test_a_constant_schedule_stays():
-    config = Optimizer(learning_rate=0.5, warmup_steps=2, schedule="constant")
+    config = Adam(learning_rate=0.5, warmup_steps=2, schedule="constant")
     schedule = learning_rate_schedule(config, 10)
     np.testing.assert_allclose([schedule(t) for t in (0, 1, 9, 100)], [0.25, 0.5, 0.5, 0.5])
 
 
 def test_one_step_is_adam_on_the_clipped_gradient():
-    config = Optimizer(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=1.0, epsilon=0.5)
-    optimizer = adam(config, 10)
+    config = Adam(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=1.0, epsilon=0.5)
+    optimizer = built(config, 10)
     weights, grads = {"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([30.0, 40.0])}
     step, norm = jnp.int32(0), optax.tree.norm(grads)
-    updates: Any = optimizer.update(grads, optimizer.init(weights), step=step, norm=norm)[0]
+    updates: Any = optimizer.update(grads, optimizer.init(weights), weights, step=step, norm=norm)[0]
     clipped = np.array([0.6, 0.8])
     # After one step Adam's bias-corrected moments are the gradient and its square.
     np.testing.assert_allclose(updates["w"], -0.1 * clipped / (clipped + 0.5), rtol=1e-5)
 
 
 def test_many_steps_are_adam_in_float64():
-    config = Optimizer(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None, epsilon=0.03)
-    optimizer, rng = adam(config, 10), np.random.default_rng(0)
+    config = Adam(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None, epsilon=0.03)
+    optimizer, rng = built(config, 10), np.random.default_rng(0)
     state: Any = optimizer.init({"w": jnp.zeros(5)})
     mean = square = np.zeros(5)
     for t in range(1, 40):
         grad = rng.normal(size=5).astype(np.float32)
         updates, state = optimizer.update(
-            {"w": jnp.asarray(grad)}, state, step=jnp.int32(7), norm=jnp.ones(())
+            {"w": jnp.asarray(grad)}, state, state.mu, step=jnp.int32(7), norm=jnp.ones(())
         )
         mean = config.beta1 * mean + (1 - config.beta1) * grad.astype(float)
         square = config.beta2 * square + (1 - config.beta2) * grad.astype(float) ** 2
@@ -68,12 +72,12 @@ def test_the_average_is_its_formula():
 
 
 def test_the_learning_rate_is_that_of_the_step_however_many_updates_were_made():
-    config = Optimizer(learning_rate=1.0, warmup_steps=0, clip_norm=None, beta1=0.0, epsilon=1e-30)
-    optimizer = adam(config, 10)
+    config = Adam(learning_rate=1.0, warmup_steps=0, clip_norm=None, beta1=0.0, epsilon=1e-30)
+    optimizer = built(config, 10)
     grads = {"w": jnp.array([3.0])}
     for step in (0, 5, 9):
         updates: Any = optimizer.update(
-            grads, optimizer.init(grads), step=jnp.int32(step), norm=optax.tree.norm(grads)
+            grads, optimizer.init(grads), grads, step=jnp.int32(step), norm=optax.tree.norm(grads)
         )[0]
         np.testing.assert_allclose(updates["w"], -learning_rate_schedule(config, 10)(step), rtol=1e-5)
 
@@ -101,18 +105,18 @@ def lion(g, w, m, v, t, c):
     return direction, c.beta2 * m + (1 - c.beta2) * g, v
 
 
+COMMON: Any = {"learning_rate": 0.1, "warmup_steps": 3, "clip_norm": 2.0}
 METHODS = {
-    "adamw": (adamw, {"weight_decay": 0.1, "epsilon": 0.03}),
-    "adamax": (adamax, {"epsilon": 1e-3}),
-    "sgd": (sgd, {"momentum": 0.8}),
-    "lion": (lion, {"weight_decay": 0.2, "beta2": 0.99}),
+    "adamw": (adamw, AdamW(weight_decay=0.1, epsilon=0.03, **COMMON)),
+    "adamax": (adamax, Adamax(epsilon=1e-3, **COMMON)),
+    "sgd": (sgd, SGD(momentum=0.8, **COMMON)),
+    "lion": (lion, Lion(weight_decay=0.2, beta2=0.99, **COMMON)),
 }
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_each_method_is_its_formula_in_float64_at_every_step_of_the_schedule(name):
-    formula, fields = METHODS[name]
-    settings = Optimizer(name=name, learning_rate=0.1, warmup_steps=3, clip_norm=2.0, **fields)
+    formula, settings = METHODS[name]
     config = Config(optimizer=settings, train=Train(steps=20))
     optimizer, schedule = build_optimizer(config), learning_rate_schedule(settings, 20)
     weights: Any = {"w": jnp.asarray(np.linspace(-1, 1, 5), jnp.float32)}
@@ -130,7 +134,7 @@ def test_each_method_is_its_formula_in_float64_at_every_step_of_the_schedule(nam
 
 
 def test_muon_moves_a_matrix_by_an_orthogonal_one_and_a_vector_by_adam():
-    settings = Optimizer(name="muon", learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None)
+    settings = Muon(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None)
     optimizer = build_optimizer(Config(optimizer=settings))
     grads: Any = {
         "w": jnp.asarray(np.random.default_rng(0).normal(size=(5, 5)), jnp.float32),
@@ -150,7 +154,7 @@ def test_muon_moves_a_matrix_by_an_orthogonal_one_and_a_vector_by_adam():
 
 
 def test_ours_is_optaxs_adam_to_rounding():
-    settings = Optimizer(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None)
+    settings = Adam(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=None)
     ours, theirs = (
         build_optimizer(Config(optimizer=settings)),
         optax.adam(0.1, settings.beta1, settings.beta2),
@@ -168,7 +172,7 @@ def test_ours_is_optaxs_adam_to_rounding():
 
 
 def test_a_run_with_muon_goes_on_to_the_same_bits(tmp_path, small_config):
-    settings = Optimizer(name="muon", schedule="constant", weight_decay=0.01, learning_rate=0.01)
+    settings = Muon(schedule="constant", weight_decay=0.01, learning_rate=0.01)
     config = dataclasses.replace(small_config, optimizer=settings)
     half = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=12))
     fit(config, tmp_path / "whole")

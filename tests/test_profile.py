@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxvae.commands.train import main
-from jaxvae.config import Model, Optimizer
+from jaxvae.config import MLP, Adam, Model
 from jaxvae.errors import UserError
 from jaxvae.profiling.hlo import describe, part_of_step, read_program
 from jaxvae.profiling.profile import newest_trace, profile
@@ -26,7 +26,9 @@ ROW = re.compile(r" *([\d.]+)% +([\d.]+) +([\d.]+)  (\S+) +(.*?)  +(.*)")
 def config(small_config):
     """Large enough that its matrix products are what costs most."""
     train = dataclasses.replace(small_config.train, batch_size=128, checkpoint_every=24, eval_every=24)
-    return dataclasses.replace(small_config, train=train, model=Model(latent_dim=3, hidden=(256,)))
+    return dataclasses.replace(
+        small_config, train=train, model=Model(latent_dim=3, architecture=MLP(hidden=(256,)))
+    )
 
 
 def files(folder):
@@ -93,7 +95,7 @@ def test_what_cannot_be_profiled_is_refused_and_nothing_is_written(tmp_path, sma
     with pytest.raises(UserError, match="/dev/null/run cannot be written"):
         profile(small_config, Path("/dev/null/run"))
     (tmp_path / "config.json").write_text('{"optimizer": {"learning_rate": 0.5}}')
-    other = dataclasses.replace(small_config, optimizer=Optimizer(learning_rate=0.25))
+    other = dataclasses.replace(small_config, optimizer=Adam(learning_rate=0.25))
     with pytest.raises(UserError, match=r"optimizer\.learning_rate: 0\.5 there, 0\.25 here"):
         profile(other, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]

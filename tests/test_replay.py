@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import Data, Optimizer
-from jaxvae.config.fields import to_dict
+from jaxvae.config import Adam, Data
+from jaxvae.config.nested import to_dict
 from jaxvae.errors import UserError
 from jaxvae.models.preprocessing import preprocess
 from jaxvae.profiling.profile import profile
@@ -47,7 +47,7 @@ def test_any_step_of_a_good_run_can_be_looked_at(tmp_path, small_config):
     for step in (-1, 24):
         with pytest.raises(UserError, match=f"--replay {step} is not a step of this run: use 0 to 23"):
             replay(small_config, tmp_path / "run", step)
-    other = dataclasses.replace(small_config, optimizer=Optimizer(learning_rate=0.5))
+    other = dataclasses.replace(small_config, optimizer=Adam(learning_rate=0.5))
     with pytest.raises(UserError, match=r"optimizer\.learning_rate: 0\.001 there, 0\.5 here"):
         replay(other, tmp_path / "run", 13)
     with pytest.raises(UserError, match="holds no run"):

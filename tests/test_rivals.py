@@ -17,7 +17,7 @@ from benchmarks import rivals, tables
 from benchmarks.rival import quiet
 from benchmarks.rival.ours import make_setting
 from benchmarks.rival.setting import RIVALS, Order, Unavailable
-from jaxvae.config import Config, Model, Optimizer, Train
+from jaxvae.config import MLP, Adam, Config, Conv, Model, Train
 from jaxvae.models.noise import normal
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.order import indices
@@ -29,8 +29,8 @@ BATCH, GIVEN, OWN, SEEDS = 16, 8, 48, 16
 """Every rival takes ``GIVEN`` steps on our batches and noise, ``OWN`` on its own, and ``GIVEN`` on ours; so
 do we, with other seeds."""
 MODELS = {
-    "mlp": Model(latent_dim=3, hidden=(24,), activation="relu"),
-    "conv": Model(architecture="conv", channels=(4, 6), hidden=(16,), latent_dim=3, activation="gelu"),
+    "mlp": Model(latent_dim=3, architecture=MLP(hidden=(24,), activation="relu")),
+    "conv": Model(latent_dim=3, architecture=Conv(channels=(4, 6), hidden=(16,), activation="gelu")),
 }
 BLOTS = np.kron(np.random.default_rng(0).integers(0, 2, (2, 4, 4, 1)), np.ones((2, 2, 1)))
 IMAGES = (25 + 205 * BLOTS[np.random.default_rng(1).integers(0, 2, 60)]).astype(np.uint8)
@@ -56,7 +56,7 @@ def ours(model):
     Ours is without what the rivals leave out: warm-up, decay and clipping. It begins with pixels that are
     all as likely as not, so that there is something to learn from the first step.
     """
-    optimizer = Optimizer(schedule="constant", warmup_steps=0, clip_norm=None)
+    optimizer = Adam(schedule="constant", warmup_steps=0, clip_norm=None)
     config = Config(model=MODELS[model], optimizer=optimizer, train=Train(batch_size=BATCH, log_every=1))
     devices, images = jax.devices()[:1], jnp.asarray(IMAGES)
     state = replicate(initial_state(config, jnp.full(IMAGES.shape[1:], 0.5)), devices)

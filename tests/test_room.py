@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxvae.commands.data import main as main_data
-from jaxvae.config import Config, Data, Eval, Model, Optimizer, Train
+from jaxvae.config import MLP, Adam, Config, Conv, Data, Eval, Model, Train
 from jaxvae.data.memory import describe_bytes, needs, refuse_image_size
 from jaxvae.data.placement import refuse_what_cannot_fit, state_bytes
 from jaxvae.errors import UserError
@@ -27,10 +27,13 @@ TRAIN = Train(devices=1)
             Config(model=Model(latent_dim=2**31 - 1), train=TRAIN),
             ["TB at least: --model.latent_dim 2147483647"],
         ),
-        (Config(model=Model(hidden=(10**9,)), train=TRAIN), [" TB at least", "--model.hidden [1000000000]"]),
         (
-            Config(model=Model(architecture="conv", channels=(10**6, 10**6)), train=TRAIN),
-            ["--model.channels [1000000, 1000000]"],
+            Config(model=Model(architecture=MLP(hidden=(10**9,))), train=TRAIN),
+            [" TB at least", "--model.architecture.hidden [1000000000]"],
+        ),
+        (
+            Config(model=Model(architecture=Conv(channels=(10**6, 10**6))), train=TRAIN),
+            ["--model.architecture.channels [1000000, 1000000]"],
         ),
         (
             Config(train=Train(devices=1, batch_size=2 * 10**9)),
@@ -57,18 +60,22 @@ def test_absurd_sizes_are_refused_with_their_bytes_and_nothing_is_written(tmp_pa
 
 def test_images_that_nobody_has_decoded_are_not_decoded_for_a_model_that_cannot_be(tmp_path):
     config = Config(
-        data=Data(name=str(tmp_path / "none.npz")), model=Model(hidden=(10**9, 10**9)), train=TRAIN
+        data=Data(name=str(tmp_path / "none.npz")),
+        model=Model(architecture=MLP(hidden=(10**9, 10**9))),
+        train=TRAIN,
     )
-    with pytest.raises(UserError, match=r"--model\.hidden \[1000000000, 1000000000\]"):
+    with pytest.raises(UserError, match=r"--model\.architecture\.hidden \[1000000000, 1000000000\]"):
         fit(config, tmp_path / "run")
 
 
 def test_the_bytes_are_those_of_the_arrays():
-    config = Config(model=Model(latent_dim=3, hidden=(5,)), train=Train(batch_size=6), eval=Eval(grid=4))
+    config = Config(
+        model=Model(latent_dim=3, architecture=MLP(hidden=(5,))), train=Train(batch_size=6), eval=Eval(grid=4)
+    )
     weights = (12 * 5 + 5) + (5 * 6 + 6) + (3 * 5 + 5) + (5 * 12 + 12)
     # Three times the weights, the step, Adam's own count, and five totals.
     assert state_bytes(state_shapes(config, (2, 2, 3))) == 4 * (3 * weights + 2 + 5)
-    averaged = Config(model=config.model, optimizer=Optimizer(ema_decay=0.9))
+    averaged = Config(model=config.model, optimizer=Adam(ema_decay=0.9))
     assert state_bytes(state_shapes(averaged, (2, 2, 3))) == 4 * (4 * weights + 2 + 5)
     sizes = [need.size for need in needs(config, 400, (2, 2, 3), state=1000, devices=2, steps=7)]
     assert sizes == [2000, 6 * 12 * 4 // 2, 400 * 12 * 4 // 2, 2 * 16 * 12 * 4, 7 * 6 * 4]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import jaxvae
-from jaxvae.config import Config, Data, Eval, Model, Optimizer, Train
+from jaxvae.config import MLP, Adam, Config, Conv, Data, Eval, Gaussian, Model, Train
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.fit import fit
 from jaxvae.runs.replay import replay
@@ -27,8 +27,8 @@ TRAIN, TEST = IMAGES[:21], IMAGES[21:]
 CONFIG = Config(
     seed=4,
     data=Data(horizontal_flips=True),
-    model=Model(latent_dim=2, hidden=(6, 4), activation="tanh"),
-    optimizer=Optimizer(
+    model=Model(latent_dim=2, architecture=MLP(hidden=(6, 4), activation="tanh")),
+    optimizer=Adam(
         learning_rate=0.2, epsilon=0.02, warmup_steps=3, schedule="constant", clip_norm=None, ema_decay=0.9
     ),
     train=Train(
@@ -197,13 +197,9 @@ def test_a_convolutional_model_is_scored_as_by_hand_and_test_images_never_mirror
         seed=9,
         data=Data(binarization="none", dequantization="uniform", horizontal_flips=True),
         model=Model(
-            architecture="conv",
             latent_dim=3,
-            channels=(2, 3),
-            hidden=(7, 5),
-            activation="gelu",
-            likelihood="gaussian",
-            learn_sigma=True,
+            architecture=Conv(channels=(2, 3), hidden=(7, 5), activation="gelu"),
+            likelihood=Gaussian(learn_sigma=True),
         ),
         eval=Eval(batch_size=6, grid=5),
     )
@@ -239,7 +235,7 @@ def test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time(made):
 
 def test_scores_are_computed_in_full_precision_whatever_is_set():
     images = np.zeros((4, 3, 3, 1), np.uint8)
-    config, device = Config(model=Model(latent_dim=2, hidden=(3,))), jax.devices()[:1]
+    config, device = Config(model=Model(latent_dim=2, architecture=MLP(hidden=(3,)))), jax.devices()[:1]
     evaluator = Evaluator(config, images, device)
     shapes = state_shapes(config, (3, 3, 1)).model
     with jax.default_matmul_precision("bfloat16"):

@@ -14,14 +14,14 @@ from benchmarks.costs import Collective, array_bytes, collectives, step_all_redu
 from benchmarks.experiments import weights
 from benchmarks.scaling import with_growth
 from benchmarks.tables import ROOT
-from jaxvae.config import Config, Model, Train
+from jaxvae.config import MLP, Config, Model, Train
 from jaxvae.profiling.hlo import Program, arrays, read_program
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import replicate
 from jaxvae.training.state import initial_state
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), np.uint8)
-CONFIG = Config(model=Model(latent_dim=3, hidden=(10,)), train=Train(batch_size=16))
+CONFIG = Config(model=Model(latent_dim=3, architecture=MLP(hidden=(10,))), train=Train(batch_size=16))
 
 
 def program(count, config=CONFIG):

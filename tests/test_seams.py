@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxvae.config import Code, Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.config import ELBO, MLP, Adam, Code, Config, Data, Model, Train
+from jaxvae.config import Gaussian as GaussianKind
 from jaxvae.config.own_code import own_function, run_file
 from jaxvae.errors import UserError
 from jaxvae.models.build import StaticVAE, build_objective
@@ -69,7 +70,7 @@ class Back(eqx.Module):
 def model():
     weight = jnp.asarray(np.random.default_rng(0).normal(size=(6, 2)), jnp.float32)
     prior = ShiftedPrior(jnp.asarray(CENTER, jnp.float32))
-    return VAE(Linear(weight), Back(weight), GaussianLikelihood(0.5, False), 2, SHAPE, prior)
+    return VAE(Linear(weight), Back(weight), GaussianLikelihood(0.5), 2, SHAPE, prior)
 
 
 def test_without_a_closed_form_the_rate_is_an_unbiased_estimate_of_the_kl():
@@ -182,8 +183,8 @@ class FreeBits(AbstractObjective):
 IMAGES = np.random.default_rng(1).integers(0, 256, (32, 4, 4, 1), dtype=np.uint8)
 CONFIG = Config(
     data=Data(binarization="none"),
-    model=Model(latent_dim=2, hidden=(6,), likelihood="gaussian"),
-    optimizer=Optimizer(warmup_steps=0),
+    model=Model(latent_dim=2, architecture=MLP(hidden=(6,)), likelihood=GaussianKind()),
+    optimizer=Adam(warmup_steps=0),
     train=Train(steps=4, batch_size=16),
 )
 
@@ -216,7 +217,7 @@ def _start():
 
 
 def test_a_diagnosis_weighs_the_rate_as_its_step_does():
-    config = dataclasses.replace(CONFIG, objective=Objective(beta=3.0, beta_warmup_steps=10))
+    config = dataclasses.replace(CONFIG, objective=ELBO(beta=3.0, beta_warmup_steps=10))
     state = eqx.tree_at(lambda s: s.step, state_of(config, _start()), jnp.int32(4))
     seen = diagnose(config, state, jnp.arange(16), jnp.asarray(IMAGES[:16]))
     expected = np.mean(np.asarray(seen.distortion, float) + 1.5 * np.asarray(seen.rate, float))

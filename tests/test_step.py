@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.config import MLP, Adam, Bernoulli, Config, Data, Gaussian, Model, Train
 from jaxvae.models.objectives import ELBO
 from jaxvae.training.parallel import AXIS, map_over_devices, replicate, split_batch
 from jaxvae.training.state import initial_state
@@ -25,9 +25,9 @@ ROWS = np.random.default_rng(1).integers(0, 50, (12, 16)).astype(np.int32)
 
 def make_config(**sections):
     base = {
-        "model": Model(latent_dim=3, hidden=(10,), activation="tanh"),
+        "model": Model(latent_dim=3, architecture=MLP(hidden=(10,), activation="tanh")),
         "train": Train(steps=12, batch_size=16, log_every=100),
-        "optimizer": Optimizer(learning_rate=0.01, warmup_steps=3),
+        "optimizer": Adam(learning_rate=0.01, warmup_steps=3),
     }
     return Config(**{**base, **sections})
 
@@ -61,7 +61,9 @@ def assert_same_bits(a, b):
 @pytest.mark.parametrize("binarization", ["dynamic", "none"])
 def test_training_lowers_the_loss(binarization):
     gaussian = binarization == "none"
-    model = Model(latent_dim=3, hidden=(10,), likelihood="gaussian" if gaussian else "bernoulli")
+    model = Model(
+        latent_dim=3, architecture=MLP(hidden=(10,)), likelihood=Gaussian() if gaussian else Bernoulli()
+    )
     config = make_config(data=Data(binarization=binarization), model=model)
     # Sixteen images that repeat can be learned by heart.
     few = np.tile(np.where(IMAGES[:2] > 127, 255, 0).astype(np.uint8), (25, 1, 1, 1))
@@ -71,7 +73,7 @@ def test_training_lowers_the_loss(binarization):
 
 
 def test_the_cut_into_calls_does_not_matter():
-    config = make_config(optimizer=Optimizer(ema_decay=0.9))
+    config = make_config(optimizer=Adam(ema_decay=0.9))
     whole, reports = run(config)
     parts, part_reports = run(config, calls=[(0, 4), (4, 8), (8, 12)])
     assert_same_bits(whole, parts)
@@ -85,7 +87,7 @@ def inputs_of(data, keys, step, positions, indices, images):
 
 
 def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():
-    config = make_config(optimizer=Optimizer(learning_rate=0.01, warmup_steps=0, epsilon=1.0, clip_norm=None))
+    config = make_config(optimizer=Adam(learning_rate=0.01, warmup_steps=0, epsilon=1.0, clip_norm=None))
     state = initial_state(config, jnp.asarray(MEAN))
     positions = jnp.arange(16)
     x, keys = inputs_of(
@@ -105,7 +107,7 @@ def test_gradient_scale_and_training_do_not_depend_on_the_number_of_devices(coun
     # Plain gradient descent in effect: epsilon dwarfs Adam's denominator, so a gradient that is summed
     # over devices instead of averaged would move the weights count times as far.
     config = make_config(
-        optimizer=Optimizer(learning_rate=100.0, warmup_steps=0, epsilon=1e4, clip_norm=None, ema_decay=0.5)
+        optimizer=Adam(learning_rate=100.0, warmup_steps=0, epsilon=1e4, clip_norm=None, ema_decay=0.5)
     )
     one, reports = run(config)
     many, many_reports = run(config, count)
@@ -172,7 +174,7 @@ def test_totals_are_sums_until_they_are_emptied():
 
 
 def test_the_rate_is_weighted_by_beta_as_it_warms_up():
-    config = make_config(objective=Objective(beta=3.0, beta_warmup_steps=4))
+    config = make_config(objective=ELBO(beta=3.0, beta_warmup_steps=4))
     _, reports = run(config, calls=[(step, step + 1) for step in range(6)])
     totals = [jax.tree.map(float, report.totals) for report in reports]
     before = (0.0, 0.0, 0.0)
@@ -186,7 +188,7 @@ def test_the_rate_is_weighted_by_beta_as_it_warms_up():
 
 
 def test_bfloat16_computes_low_keeps_weights_high_and_trains_alike():
-    config = make_config(model=Model(latent_dim=3, hidden=(10,), activation="tanh"))
+    config = make_config(model=Model(latent_dim=3, architecture=MLP(hidden=(10,), activation="tanh")))
     low = dataclasses.replace(config, train=dataclasses.replace(config.train, precision="bfloat16"))
     high_state, high = run(config)
     low_state, report = run(low)
@@ -214,7 +216,7 @@ def bad_step(monkeypatch):
 
 
 def test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on(bad_step):
-    config = make_config(optimizer=Optimizer(learning_rate=0.01, ema_decay=0.9))
+    config = make_config(optimizer=Adam(learning_rate=0.01, ema_decay=0.9))
     before, _ = run(config, calls=[(0, 4)])
     state, reports = run(config, calls=[(0, 4), (4, 8), (8, 12)])
     assert [int(report.failed) for report in reports[:2]] == [-1, 5]
@@ -224,7 +226,7 @@ def test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_st
 def test_a_step_that_is_skipped_changes_nothing_but_the_count(bad_step):
     count = 4
     train = Train(steps=12, batch_size=16, log_every=100, non_finite="skip")
-    config = make_config(train=train, optimizer=Optimizer(learning_rate=0.01, ema_decay=0.9))
+    config = make_config(train=train, optimizer=Adam(learning_rate=0.01, ema_decay=0.9))
     before, _ = run(config, count, calls=[(0, 4), (4, 5)])
     after, _ = run(config, count, calls=[(0, 4), (4, 5), (5, 6)])
     assert_same_bits(
@@ -239,7 +241,7 @@ def test_a_step_that_is_skipped_changes_nothing_but_the_count(bad_step):
 
 def test_in_a_fixed_order_every_number_of_devices_gives_the_same_bits():
     train = Train(steps=12, batch_size=16, reduction="fixed")
-    config = make_config(train=train, optimizer=Optimizer(learning_rate=0.01, ema_decay=0.9))
+    config = make_config(train=train, optimizer=Adam(learning_rate=0.01, ema_decay=0.9))
     one, _ = run(config)
     for count in (2, 4, 8):
         assert_same_bits(run(config, count)[0], one)

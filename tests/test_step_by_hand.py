@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Data, Model, Objective, Optimizer, Train
+from jaxvae.config import ELBO, MLP, Adam, Config, Data, Gaussian, Model, Train
 from jaxvae.data.streaming import TrainFeed
 from jaxvae.models.noise import normal
 from jaxvae.models.preprocessing import preprocess
@@ -21,13 +21,13 @@ from jaxvae.training.step import as_rows, example_inputs, train_keys
 IMAGES = np.random.default_rng(0).integers(0, 256, (21, 5, 4, 1), dtype=np.uint8)
 MEAN = (IMAGES.mean(0) / 255).astype(np.float32)
 # Epsilon is large: where a gradient is nearly zero, Adam's step would else be all rounding.
-ADAM = Optimizer(learning_rate=0.02, epsilon=0.02, beta1=0.8, beta2=0.9, warmup_steps=3)
+ADAM = Adam(learning_rate=0.02, epsilon=0.02, beta1=0.8, beta2=0.9, warmup_steps=3)
 RUNS = {
     "bernoulli, dynamic, flips, cosine, clipped, averaged, beta warms up": Config(
         seed=11,
         data=Data(horizontal_flips=True),
-        model=Model(latent_dim=2, hidden=(5, 3), activation="tanh"),
-        objective=Objective(beta=1.5, beta_warmup_steps=5),
+        model=Model(latent_dim=2, architecture=MLP(hidden=(5, 3), activation="tanh")),
+        objective=ELBO(beta=1.5, beta_warmup_steps=5),
         optimizer=dataclasses.replace(ADAM, clip_norm=3.5, ema_decay=0.3),
         train=Train(steps=8, batch_size=8, log_every=4, devices=1),
     ),
@@ -35,14 +35,16 @@ RUNS = {
         seed=2**32 - 1,
         data=Data(binarization="none", dequantization="uniform"),
         model=Model(
-            latent_dim=3, hidden=(4,), activation="silu", likelihood="gaussian", sigma=0.5, learn_sigma=True
+            latent_dim=3,
+            architecture=MLP(hidden=(4,), activation="silu"),
+            likelihood=Gaussian(sigma=0.5, learn_sigma=True),
         ),
         optimizer=dataclasses.replace(ADAM, clip_norm=None, schedule="constant", warmup_steps=0),
         train=Train(steps=8, batch_size=6, log_every=8, devices=2),
     ),
     "gaussian with a fixed sigma, static, in a fixed order, linear, streamed": Config(
         data=Data(binarization="static", placement="stream"),
-        model=Model(latent_dim=2, hidden=(), likelihood="gaussian", sigma=0.7),
+        model=Model(latent_dim=2, architecture=MLP(hidden=()), likelihood=Gaussian(sigma=0.7)),
         optimizer=dataclasses.replace(ADAM, clip_norm=1e-3, epsilon=1e-4),
         train=Train(steps=8, batch_size=8, log_every=2, devices=2, reduction="fixed"),
     ),
@@ -220,8 +222,8 @@ def test_an_epoch_consumes_every_image_once_as_the_gradient_tells(streamed):
     config = Config(
         seed=5,
         data=Data(binarization="none", placement="stream" if streamed else "resident"),
-        model=Model(latent_dim=1, hidden=(), likelihood="gaussian"),
-        optimizer=Optimizer(learning_rate=0.0, beta1=0.0, clip_norm=None),
+        model=Model(latent_dim=1, architecture=MLP(hidden=()), likelihood=Gaussian()),
+        optimizer=Adam(learning_rate=0.0, beta1=0.0, clip_norm=None),
         train=Train(steps=10, batch_size=batch, devices=2),
     )
     devices = devices_for(config.train)
@@ -277,7 +279,7 @@ def test_a_gradient_that_is_not_finite_under_a_finite_loss_is_noticed():
     config = dataclasses.replace(
         RUNS[next(iter(RUNS))],
         data=Data(binarization="threshold"),
-        model=Model(latent_dim=2, hidden=(3,), activation="relu"),
+        model=Model(latent_dim=2, architecture=MLP(hidden=(3,), activation="relu")),
     )
     devices = devices_for(config.train)
     start = jax.device_get(initial_state(config, jnp.asarray(MEAN)))

@@ -37,9 +37,9 @@ def state_bits(run, step):
         {"data": {"binarization": "static"}},
         {
             "data": {"binarization": "none", "dequantization": "uniform", "horizontal_flips": True},
-            "model": {"likelihood": "gaussian", "learn_sigma": True},
+            "model": {"likelihood": Gaussian(learn_sigma=True)},
         },
-        {"model": {"architecture": "conv", "channels": (4,)}, "train": {"devices": 4}},
+        {"model": {"architecture": Conv(channels=(4,))}, "train": {"devices": 4}},
     ],
 )
 def test_streamed_and_resident_runs_have_the_same_bits(tmp_path, small_config, changes):
@@ -275,8 +275,8 @@ def test_who_needs_neither_grain_nor_tfds_does_not_import_them(tmp_path):
         "print(code, {'grain', 'tensorflow_datasets', 'array_record'} & set(sys.modules))"
     )
     flags = (
-        "--config mnist --train.steps 2 --model.hidden 4 --train.devices 1 --eval.importance_samples 1 "
-        f"--workdir {tmp_path / 'run'}"
+        "--config mnist --train.steps 2 --model.architecture.hidden 4 --train.devices 1 "
+        f"--eval.importance_samples 1 --workdir {tmp_path / 'run'}"
     )
     configs = str(Path(__file__).parents[1] / "configs")
     done = subprocess.check_output([sys.executable, "-c", program, configs, flags], text=True, cwd=tmp_path)

@@ -43,9 +43,9 @@ known = sorted({"grain", "orbax", "PIL"} & sys.modules.keys())
 print(json.dumps({"code": code, "loads": loads, "replaced": replaced, "known": known}))
 """
 FLAGS = (
-    "--config mnist --model.hidden 16 --model.latent_dim 4 --train.devices 1 --train.batch_size 16 "
-    "--train.steps 40 --train.log_every 10 --train.eval_every 20 --train.checkpoint_every 20 "
-    "--eval.importance_samples 1 --eval.interim_importance_samples 1"
+    "--config mnist --model.architecture.hidden 16 --model.latent_dim 4 --train.devices 1 "
+    "--train.batch_size 16 --train.steps 40 --train.log_every 10 --train.eval_every 20 "
+    "--train.checkpoint_every 20 --eval.importance_samples 1 --eval.interim_importance_samples 1"
 ).split()
 
 

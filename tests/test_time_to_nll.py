@@ -5,7 +5,8 @@ import pytest
 from benchmarks import time_to_nll
 
 SHORT = tuple(
-    "--eval.importance_samples 2 --train.log_every 40 --model.hidden 32 --model.latent_dim 4".split()
+    "--eval.importance_samples 2 --train.log_every 40 --model.architecture.hidden 32 "
+    "--model.latent_dim 4".split()
 )
 
 
@@ -29,8 +30,8 @@ def test_a_target_is_reached_by_an_nll_that_is_no_higher(target, reached):
 
 
 def test_what_a_failing_run_said_is_told():
-    with pytest.raises(RuntimeError, match=r"--model.hidden \[0\] cannot work"):
-        time_to_nll.speed_run(90.0, 40, 0, ("--model.hidden", "0"))
+    with pytest.raises(RuntimeError, match=r"--model.architecture.hidden \[0\] cannot work"):
+        time_to_nll.speed_run(90.0, 40, 0, ("--model.architecture.hidden", "0"))
 
 
 def test_an_unknown_target_is_refused_with_the_known_ones(capsys):

@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks import costs, tpu, tpu_compiler
 from benchmarks.chips import CHIPS, Product, bounds, on_whole_lanes, products, tile_fill
-from benchmarks.experiments import MODELS, experiment, matrix_flops, weights
-from jaxvae.config import Config, Data, Model, Train
+from benchmarks.experiments import MODELS, experiment, hidden, matrix_flops, weights
+from jaxvae.config import MLP, Config, Data, Model, Train
 from jaxvae.profiling.hlo import arrays, read_program
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import replicate
@@ -38,8 +38,8 @@ def test_the_tiles_of_a_784_by_400_product():
 
 
 def test_widths_of_whole_lanes_fill_the_tiles_but_for_the_images():
-    wide = on_whole_lanes(Model(latent_dim=20, hidden=(400, 300)), 128)
-    assert (wide.latent_dim, wide.hidden) == (128, (512, 384))
+    wide = on_whole_lanes(Model(latent_dim=20, architecture=MLP(hidden=(400, 300))), 128)
+    assert (wide.latent_dim, hidden(wide)) == (128, (512, 384))
     inner = Product("", rows=128, contracted=512, columns=384)
     assert inner.fill(128) == 1
     config = Config(model=wide)
@@ -162,7 +162,7 @@ def test_a_matrix_product_is_no_convolution_whatever_window_it_is_given():
 
 
 def test_what_is_lowered_from_shapes_is_what_the_trainer_compiles():
-    model, data = Model(latent_dim=3, hidden=()), Data(binarization="threshold")
+    model, data = Model(latent_dim=3, architecture=MLP(hidden=())), Data(binarization="threshold")
     config = Config(data=data, model=model, train=Train(batch_size=16))
     images = np.zeros((50, *IMAGE), np.uint8)
     devices = jax.devices()[:2]

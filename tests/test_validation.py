@@ -9,16 +9,31 @@ import sys
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Data, Eval, Model, Objective, Optimizer, Train
-from jaxvae.config.fields import flat, to_dict, with_field
-from jaxvae.config.validation import USES, Origin, validate
+from jaxvae.config import (
+    ELBO,
+    MLP,
+    SGD,
+    Adam,
+    Config,
+    Conv,
+    Data,
+    Eval,
+    Gaussian,
+    Likelihood,
+    Model,
+    Objective,
+    Train,
+)
+from jaxvae.config.kinds import Kind
+from jaxvae.config.nested import kinds_of, to_dict, with_field
+from jaxvae.config.validation import Origin, validate
 from jaxvae.errors import UserError
 from jaxvae.profiling.profile import profile
 from jaxvae.runs.fit import fit
 from jaxvae.runs.folder import Workdir
 from jaxvae.runs.replay import replay
 
-GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood="gaussian"))
+GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood=Gaussian()))
 
 
 @pytest.mark.parametrize(
@@ -33,25 +48,34 @@ GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood="gaussi
         (Config(eval=Eval(importance_samples=10**11)), "--eval.importance_samples 100000000000 cannot work"),
         (Config(train=Train(checkpoints_kept=2**31)), "--train.checkpoints_kept 2147483648 cannot work"),
         (
-            Config(objective=Objective(beta_warmup_steps=2**31)),
+            Config(objective=ELBO(beta_warmup_steps=2**31)),
             "--objective.beta_warmup_steps 2147483648 cannot",
         ),
-        (Config(model=Model(hidden=(5, 0))), r"--model.hidden \[5, 0\] cannot work"),
-        (Config(model=Model(hidden=(2**31,))), r"--model.hidden \[2147483648\] cannot work"),
-        (Config(model=Model(hidden=(1,) * 300)), r"cannot work: it must be 256 widths or fewer"),
-        (Config(optimizer=Optimizer(learning_rate=math.nan)), "--optimizer.learning_rate nan cannot"),
-        (Config(optimizer=Optimizer(learning_rate=1e-50)), "--optimizer.learning_rate 1e-50 cannot"),
-        (Config(optimizer=Optimizer(epsilon=1e-50)), "--optimizer.epsilon 1e-50 cannot"),
-        (Config(optimizer=Optimizer(ema_decay=1.0)), "--optimizer.ema_decay 1.0 cannot"),
-        (Config(optimizer=Optimizer(clip_norm=0.0)), "--optimizer.clip_norm 0.0 cannot"),
-        (Config(optimizer=Optimizer(clip_norm=math.inf)), "--optimizer.clip_norm inf cannot"),
+        (
+            Config(model=Model(architecture=MLP(hidden=(5, 0)))),
+            r"--model.architecture.hidden \[5, 0\] cannot work",
+        ),
+        (
+            Config(model=Model(architecture=MLP(hidden=(2**31,)))),
+            r"--model.architecture.hidden \[2147483648\] cannot work",
+        ),
+        (
+            Config(model=Model(architecture=MLP(hidden=(1,) * 300))),
+            r"cannot work: it must be 256 widths or fewer",
+        ),
+        (Config(optimizer=Adam(learning_rate=math.nan)), "--optimizer.learning_rate nan cannot"),
+        (Config(optimizer=Adam(learning_rate=1e-50)), "--optimizer.learning_rate 1e-50 cannot"),
+        (Config(optimizer=Adam(epsilon=1e-50)), "--optimizer.epsilon 1e-50 cannot"),
+        (Config(optimizer=Adam(ema_decay=1.0)), "--optimizer.ema_decay 1.0 cannot"),
+        (Config(optimizer=Adam(clip_norm=0.0)), "--optimizer.clip_norm 0.0 cannot"),
+        (Config(optimizer=Adam(clip_norm=math.inf)), "--optimizer.clip_norm inf cannot"),
         (Config(train=Train(devices=0)), "--train.devices 0 cannot"),
         (
             Config(data=Data(workers=1000, placement="stream")),
             "--data.workers 1000 cannot work: it must be 256",
         ),
         (Config(data=Data(name="~nobody-here/x")), "--data.name '~nobody-here/x' cannot work"),
-        (Config(model=Model(architecture="conv", channels=())), "one number of channels or more, with conv"),
+        (Config(model=Model(architecture=Conv(channels=()))), "one number of channels or more"),
         (Config(data=Data(binarization="none")), "bernoulli needs pixels that are 0 or 1"),
         (
             Config(train=Train(reduction="fixed", batch_size=12)),
@@ -62,8 +86,8 @@ GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood="gaussi
             "--data.dequantization uniform is for pixels of 256 levels, but --data.binarization is dynamic",
         ),
         (
-            dataclasses.replace(GAUSSIAN, model=Model(likelihood="gaussian", sigma=0.0)),
-            "--model.sigma 0.0 cannot work: it must be from 0.001 to 1000",
+            dataclasses.replace(GAUSSIAN, model=Model(likelihood=Gaussian(sigma=0.0))),
+            "--model.likelihood.sigma 0.0 cannot work: it must be from 0.001 to 1000",
         ),
     ],
 )
@@ -81,7 +105,7 @@ def test_every_bad_value_has_a_line_whatever_is_wrong_with_it():
     nested = {
         "seed": -1,
         "data": {"binarization": "Dynamic", "test_fraction": 2},
-        "model": {"likelihood": "Bernoulli", "hidden": [1.5]},
+        "model": {"likelihood": "Bernoulli", "architecture": {"hidden": [1.5]}},
         "train": {"steps": 0, "stepz": 1, "reduction": "fixed", "batch_size": 12},
     }
     with pytest.raises(UserError) as raised:
@@ -90,7 +114,7 @@ def test_every_bad_value_has_a_line_whatever_is_wrong_with_it():
     assert sorted(line.split()[1] for line in lines) == [
         "data.binarization",
         "data.test_fraction",
-        "model.hidden",
+        "model.architecture.hidden",
         "model.likelihood",
         "seed",
         "train.batch_size",
@@ -104,9 +128,9 @@ def test_every_bad_value_has_a_line_whatever_is_wrong_with_it():
     "model",
     [
         {"likelihood": "Gaussian"},
-        {"likelihood": "Gaussian", "sigma": 0.1},
+        {"likelihood": {"kind": "Gaussian", "sigma": 0.1}},
         3,
-        {"architecture": 1, "channels": [4]},
+        {"architecture": {"kind": 1, "channels": [4]}},
     ],
 )
 def test_of_a_field_that_is_wrong_nothing_else_is_concluded(model):
@@ -118,50 +142,20 @@ def test_of_a_field_that_is_wrong_nothing_else_is_concluded(model):
     assert len(str(raised.value).splitlines()) == 1
 
 
+FLAT = MLP(hidden=())
 UNUSED = {
-    "data.resize": "stretch",
-    "data.workers": 3,
-    "model.channels": (8,),
-    "model.activation": "tanh",
-    "model.sigma": 0.1,
-    "model.learn_sigma": True,
-    "optimizer.beta1": 0.8,
-    "optimizer.beta2": 0.99,
-    "optimizer.epsilon": 1e-3,
-    "optimizer.weight_decay": 0.1,
-    "optimizer.momentum": 0.5,
-    "objective.beta_warmup_steps": 7,
+    # A field, and configurations that use it and that do not.
+    "data.resize": ("stretch", Config(data=Data(image_size=8)), Config()),
+    "data.workers": (3, Config(), Config(data=Data(placement="resident"))),
+    "model.architecture.activation": ("tanh", Config(), Config(model=Model(architecture=FLAT))),
+    "objective.beta_warmup_steps": (7, Config(), Config(objective=ELBO(beta=0.0))),
 }
-SGD = Config(optimizer=Optimizer(name="sgd"))
-WITHOUT = {
-    "data.workers": Config(data=Data(placement="resident")),
-    "model.activation": Config(model=Model(hidden=())),
-    "optimizer.beta1": SGD,
-    "optimizer.beta2": SGD,
-    "optimizer.epsilon": SGD,
-    "objective.beta_warmup_steps": Config(objective=Objective(beta=0.0)),
-}
-"""A configuration that does not use the field, where the default one does."""
-WITH = {
-    "data.resize": Config(data=Data(image_size=8)),
-    "model.channels": Config(model=Model(architecture="conv")),
-    "model.sigma": GAUSSIAN,
-    "model.learn_sigma": GAUSSIAN,
-    "optimizer.weight_decay": Config(optimizer=Optimizer(name="adamw")),
-    "optimizer.momentum": SGD,
-}
-"""And one that does, where the default one does not."""
 
 
-def default(field):
-    section, name = field.split(".")
-    return getattr(getattr(Config(), section), name)
-
-
-@pytest.mark.parametrize("field", USES)
+@pytest.mark.parametrize("field", UNUSED)
 def test_a_field_that_does_nothing_is_refused_with_what_would_use_it(field):
-    without, used = WITHOUT.get(field, Config()), WITH.get(field, Config())
-    changed = with_field(without, field, UNUSED[field])
+    value, used, without = UNUSED[field]
+    changed = with_field(without, field, value)
     with pytest.raises(
         UserError, match=rf"--{field} .* does nothing with --.*: choose --.*, or leave it out"
     ):
@@ -171,21 +165,54 @@ def test_a_field_that_does_nothing_is_refused_with_what_would_use_it(field):
     # As a flag it is refused whatever its value; the flags that were typed say so.
     with pytest.raises(UserError, match=rf"^--{field} .* does nothing with"):
         validate(without, Origin("mine.py", frozenset({field}), without))
-    assert validate(with_field(used, field, UNUSED[field])) == with_field(used, field, UNUSED[field])
-    # What the file set for its own kind is forgotten when flags choose another.
-    flags = Origin("mine.py", below=with_field(used, field, UNUSED[field]))
-    assert validate(changed, flags) == without
+    assert validate(with_field(used, field, value)) == with_field(used, field, value)
+    # What the file set for other values is forgotten when flags choose these.
+    assert validate(changed, Origin("mine.py", below=with_field(used, field, value))) == without
     # An earlier version took it, and its run goes on.
     assert validate(changed, Origin("config.json", old=True)) == without
 
 
-def test_every_field_without_use_has_a_case_here():
-    assert UNUSED.keys() == USES.keys()
-    for field, use in USES.items():
-        assert not use.holds(WITHOUT.get(field, Config()))
-        assert use.holds(WITH.get(field, Config()))
-        assert set(use.of) <= flat(to_dict(Config())).keys()
-        assert UNUSED[field] != default(field)
+def test_every_field_that_may_do_nothing_has_a_case_here():
+    """Where a section or a kind says that some of its fields can be without effect."""
+    kinds = [(name, kind) for name, one in kinds_of(Config()).items() for kind in one.kinds().values()]
+    say = {name for name, kind in kinds if kind.unused is not Kind.unused} | {"data"}
+    assert say == {field.rpartition(".")[0] for field in UNUSED}
+
+
+@pytest.mark.parametrize(
+    ("nested", "says"),
+    [
+        (
+            {"model": {"likelihood": {"sigma": 2}}},
+            "model.likelihood.sigma 2 does nothing with",
+        ),
+        (
+            {"optimizer": {"kind": "sgd", "beta1": 0.5}},
+            "beta1 0.5 does nothing with --optimizer sgd",
+        ),
+        ({"optimizer": {"kind": "sgd", "beta": 0.5}}, "optimizer.beta is no field of optimizer sgd: It has"),
+        (
+            {"model": {"sigma": 2}},
+            "model any more: it is model.likelihood.sigma now",
+        ),
+    ],
+)
+def test_a_field_of_another_kind_is_refused_with_the_kinds_that_have_it(nested, says):
+    with pytest.raises(UserError) as raised:
+        validate(nested)
+    assert says in str(raised.value)
+
+
+def test_a_family_is_none_of_its_kinds():
+    with pytest.raises(TypeError, match=r"Objective\(...\) must be one of its kinds: ELBO\(...\)"):
+        Objective()
+
+
+def test_a_users_kind_may_not_take_the_name_of_ours():
+    with pytest.raises(TypeError, match="kind 'gaussian' of Mine is taken by Gaussian of jaxvae"):
+
+        class Mine(Likelihood):
+            kind = "gaussian"
 
 
 def test_every_call_from_python_checks_first_and_writes_nothing(tmp_path):
@@ -202,7 +229,11 @@ def test_a_list_is_as_good_as_a_tuple(tmp_path, small_config):
     np.savez(tmp_path / "a.npz", train=np.zeros((9, 4, 4), np.uint8), test=np.zeros((9, 4, 4), np.uint8))
     train, data = dataclasses.replace(small_config.train, steps=4), Data(name=str(tmp_path / "a.npz"))
     small_config = dataclasses.replace(small_config, train=train, data=data)
-    model = dataclasses.replace(small_config.model, hidden=[16], latent_dim=3.0)  # type: ignore
+    model = dataclasses.replace(
+        small_config.model,
+        architecture=MLP(hidden=[16]),  # type: ignore
+        latent_dim=3.0,  # type: ignore
+    )
     fit(dataclasses.replace(small_config, model=model), str(tmp_path / "run"))
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == to_dict(small_config)
 
@@ -218,7 +249,7 @@ def test_a_list_is_as_good_as_a_tuple(tmp_path, small_config):
         ('{"train": {"stepz": 3}}', "config.json: train.stepz is no field of train: did you mean steps?"),
         ('{"training": {}}', "config.json: training is no field of the configuration: did you mean train?"),
         ('{"train": 3}', r"config.json: train 3 cannot work: it must be Train\(...\)"),
-        ('{"model": {"hidden": "wide"}}', "config.json: model.hidden 'wide' cannot work"),
+        ('{"model": {"hidden": "wide"}}', "config.json: model.architecture.hidden 'wide' cannot work"),
         ('{"optimizer": {"learning_rate": NaN}}', "config.json: optimizer.learning_rate nan cannot work"),
         (b"\xff\xfe{}", "codec can't decode"),
     ],
@@ -239,10 +270,20 @@ def test_a_mark_at_the_beginning_of_a_file_says_nothing(tmp_path):
 
 def test_a_run_of_an_earlier_version_that_set_what_does_nothing_goes_on(tmp_path):
     nested = to_dict(Config())
-    nested["model"] |= {"sigma": 0.1, "channels": [4]}
+    nested["model"] = {"latent_dim": 40, "architecture": "mlp", "channels": [4], "hidden": [400, 400]}
+    nested["model"] |= {"activation": "relu", "likelihood": "bernoulli", "sigma": 0.1, "learn_sigma": False}
+    nested["optimizer"] |= {"name": nested["optimizer"].pop("kind"), "momentum": 0.9, "weight_decay": 0.0}
+    del nested["objective"]["kind"]
     del nested["data"]["background"]
     (tmp_path / "config.json").write_text(json.dumps(nested))
     assert Workdir(tmp_path).check(Config()) == {}
+    nested["model"] |= {"architecture": "conv", "likelihood": "gaussian"}
+    nested["optimizer"] |= {"name": "sgd"}
+    nested["data"]["binarization"] = "none"
+    (tmp_path / "config.json").write_text(json.dumps(nested))
+    model = Model(architecture=Conv(channels=(4,)), likelihood=Gaussian(sigma=0.1))
+    expected = Config(data=Data(binarization="none"), model=model, optimizer=SGD())
+    assert Workdir(tmp_path).previous() == expected
 
 
 def test_checking_imports_neither_jax_nor_numpy():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxvae.config import Config
-from jaxvae.config.fields import to_dict
+from jaxvae.config.nested import to_dict
 from jaxvae.data.load import Dataset, load
 from jaxvae.errors import RunError, UserError
 from jaxvae.profiling.profile import profile

@@ -25,7 +25,7 @@ class Encoder(nn.Module):
     def __call__(self, x):
         """From [batch, pixel]; both results are [batch, latent]."""
         weights, dtype = self.setting.encoder, jnp.dtype(self.setting.precision)
-        activation = ACTIVATIONS[self.setting.model.activation]
+        activation = ACTIVATIONS[self.setting.activation]
         if weights.convolutions:
             x = x.reshape(-1, *self.setting.images.shape[1:])
             for _, bias in weights.convolutions:
@@ -45,7 +45,7 @@ class Decoder(nn.Module):
     def __call__(self, z):
         """From [batch, latent] to [batch, pixel]."""
         weights, dtype = self.setting.decoder, jnp.dtype(self.setting.precision)
-        activation = ACTIVATIONS[self.setting.model.activation]
+        activation = ACTIVATIONS[self.setting.activation]
         x = _dense(weights, activation, dtype, z)
         if weights.convolutions:
             height, width, _ = self.setting.images.shape[1:]

@@ -13,12 +13,13 @@ class Networks:
     """The functions that weights make. Convolutions are the native ones."""
 
     def __init__(self, setting: Setting):
-        self._activation = ACTIVATIONS[setting.model.activation]
+        self._activation = ACTIVATIONS[setting.activation]
         self._dtype = jnp.dtype(setting.precision)
         self._image = setting.images.shape[1:]
         convolutions = len(setting.encoder.convolutions)
         height, width, _ = self._image
-        self._smallest = (height // 2**convolutions, width // 2**convolutions, setting.model.channels[-1])
+        channels = setting.encoder.convolutions[-1][0].shape[-1] if convolutions else 0
+        self._smallest = (height // 2**convolutions, width // 2**convolutions, channels)
 
     def encode(self, weights: Weights, x):
         """Mean and bounded log-scale, each [batch, latent], of images [batch, pixel]."""

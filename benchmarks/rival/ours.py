@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from benchmarks.rival.setting import BETA1, BETA2, EPSILON, LEARNING_RATE, Setting, Weights
 from benchmarks.tables import device_name
-from jaxvae.config import Config, Optimizer, Train
+from jaxvae.config import Adam, Config, Train
 from jaxvae.models.vae import VAE, AbstractVAE
 from jaxvae.runs.run import untrained_state
 from jaxvae.training.fused_steps import TrainCall
@@ -45,7 +45,7 @@ class Ours:
         train = Train(batch_size=setting.batch_size, precision=setting.precision, devices=1)
         # The run is longer than any measurement, and has one line of metrics.
         train = dataclasses.replace(train, steps=10**6, log_every=10**6)
-        optimizer = Optimizer(learning_rate=LEARNING_RATE, beta1=BETA1, beta2=BETA2, epsilon=EPSILON)
+        optimizer = Adam(learning_rate=LEARNING_RATE, beta1=BETA1, beta2=BETA2, epsilon=EPSILON)
         self._config = Config(model=setting.model, optimizer=optimizer, train=train)
         self.longest_call = train.steps_per_call
         self._images, self._devices = setting.images, choose_devices(1)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
-from jaxvae.config import Model
+from jaxvae.config import MLP, Conv, Model
 from jaxvae.config.fields import Precision
 
 LEARNING_RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
@@ -38,6 +38,13 @@ class Setting:
     encoder: Weights
     decoder: Weights
     platform: str = "cpu"
+
+    @property
+    def activation(self) -> str:
+        """Non-linearity of the hidden layers."""
+        assert isinstance(self.model.architecture, MLP | Conv)
+        return self.model.architecture.activation
+
     """Where to run, in JAX's words: cpu, gpu or tpu. A rival that JAX does not place goes there by itself."""
 
     @property

@@ -17,7 +17,7 @@ class Encoder(nn.Module):
 
     def __init__(self, setting: Setting):
         super().__init__()
-        weights, activation = setting.encoder, ACTIVATIONS[setting.model.activation]
+        weights, activation = setting.encoder, ACTIVATIONS[setting.activation]
         layers: list[nn.Module] = []
         if weights.convolutions:
             layers.append(nn.Unflatten(1, _channels_first(setting.images.shape[1:])))
@@ -45,7 +45,7 @@ class Decoder(nn.Module):
 
     def __init__(self, setting: Setting):
         super().__init__()
-        weights, activation = setting.decoder, ACTIVATIONS[setting.model.activation]
+        weights, activation = setting.decoder, ACTIVATIONS[setting.activation]
         dense = [(matrix, bias) for matrix, bias in weights.dense]
         self.bias = None
         if not weights.convolutions:
@@ -100,4 +100,4 @@ def _channels_first(shape: tuple[int, ...]) -> tuple[int, int, int]:
 def _smallest(setting: Setting) -> tuple[int, int, int]:
     """Height, width and channels between the convolutions and the dense layers."""
     height, width = (n // 2 ** len(setting.encoder.convolutions) for n in setting.images.shape[1:3])
-    return height, width, setting.model.channels[-1]
+    return height, width, setting.encoder.convolutions[-1][0].shape[-1]

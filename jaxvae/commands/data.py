@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from jaxvae.config import Config, Data, Model
+from jaxvae.config import Config, Data, Gaussian, Model
 from jaxvae.config.validation import Origin, typed_fields, validate
 from jaxvae.data.memory import refuse_image_size
 from jaxvae.errors import ReportedError, UserError, printable
@@ -58,8 +58,8 @@ def _describe(arguments: list[str]) -> None:
     )
     platforms.check()
     # The options are checked for a model that accepts any pixels, because no model is named here.
-    config = Config(data=found.data, model=Model(likelihood="gaussian"))
-    data = validate(config, Origin(flags=typed_fields(flags))).data
+    config = Config(data=found.data, model=Model(likelihood=Gaussian()))
+    data = validate(config, Origin(flags=typed_fields(flags, config))).data
     if named and data.name != name:
         raise UserError(
             f"two sets are named, {printable(name)} and --data.name {printable(data.name)}: give one"

@@ -14,6 +14,12 @@ from typing import Annotated
 
 import tyro
 
+from jaxvae.commands.flags import (
+    chosen_kinds,
+    refuse_other_kinds_flags,
+    with_kind_flags,
+    without_kind_flags,
+)
 from jaxvae.config import Config
 from jaxvae.config.experiment_file import experiment_file, known_experiments, load_experiment
 from jaxvae.config.validation import Origin, typed_fields, validate
@@ -163,12 +169,15 @@ def parse(configs: Path, arguments: list[str]) -> Command:
     else:
         file = experiment_file(configs, name)
         experiment = load_experiment(file)
+    chosen, typed = chosen_kinds(experiment, arguments)
+    refuse_other_kinds_flags(chosen, arguments)
     command = tyro.cli(
         Command,
         args=arguments,
-        default=Command(name, experiment),
+        default=Command(name, with_kind_flags(chosen)),
         prog="train.py",
         use_underscores=True,
     )
-    origin = Origin(None if file is None else str(file), typed_fields(arguments), experiment)
-    return dataclasses.replace(command, experiment=validate(command.experiment, origin))
+    typed |= typed_fields(arguments, chosen)
+    origin = Origin(None if file is None else str(file), typed, experiment)
+    return dataclasses.replace(command, experiment=validate(without_kind_flags(command.experiment), origin))

@@ -1,14 +1,34 @@
 """What can an experiment set, and what is said of values that cannot work? Dataclasses only, without JAX.
 
-- ``fields``: every field, its default and its ``--help``.
-- ``validation``: which values cannot work, wherever a configuration comes from.
-- ``conversion``: has a value the type that its field declares?
+- ``fields``: every section's fields, their defaults and their ``--help``.
+- ``kinds``: what is a kind? ``architecture``, ``likelihood``, ``posterior``, ``prior``, ``objective`` and
+  ``optimizer`` are families of them, in ``networks``, ``likelihoods``, ``posteriors``, ``priors``,
+  ``objectives`` and ``optimizers``.
+- ``ranges``: which values of a type can work.
+- ``validation``: which values cannot work together, wherever a configuration comes from.
+- ``conversion``: has a value the type and the range that its field declares?
+- ``nested``: a configuration as nested dictionaries, and as fields with dotted names.
+- ``resumption``: which fields may have other values when a run goes on.
+- ``earlier_versions``: what earlier versions called a field.
 - ``experiment_file``: an experiment's own file, ``configs/NAME.py`` or a path to one.
-- ``own_code``: the functions that such a file may define, found again by whoever opens the run.
+- ``own_code``: the functions and kinds that such a file may define, found again by whoever opens the run.
 
-Knows nothing of the other folders but paths (``system``) and errors.
+Knows nothing of the other folders but paths (``system``) and errors. A kind only names what it builds.
 """
 
-from jaxvae.config.fields import Code, Config, Data, Eval, Model, Objective, Optimizer, Train
+from jaxvae.config import likelihoods, networks, objectives, optimizers, posteriors, priors
+from jaxvae.config.fields import Code, Config, Data, Eval, Model, Train
+from jaxvae.config.likelihoods import *
+from jaxvae.config.networks import *
+from jaxvae.config.objectives import *
+from jaxvae.config.optimizers import *
+from jaxvae.config.posteriors import *
+from jaxvae.config.priors import *
 
-__all__ = ["Code", "Config", "Data", "Eval", "Model", "Objective", "Optimizer", "Train"]
+__all__ = ["Code", "Config", "Data", "Eval", "Model", "Train"]
+__all__ += likelihoods.__all__
+__all__ += networks.__all__
+__all__ += objectives.__all__
+__all__ += optimizers.__all__
+__all__ += posteriors.__all__
+__all__ += priors.__all__

@@ -1,7 +1,7 @@
-"""Has a value the type that its field declares, or can it be converted without loss?
+"""Has a value the type that its field declares, or can it be converted without loss; and is it in its range?
 
-Values from a file or a Python call have passed no parser. The types of ``config``'s dataclasses say what is
-right; there is no other list.
+Values from a file or a Python call have passed no parser. The types of the configuration's dataclasses say
+what is right; there is no other list.
 """
 
 import dataclasses
@@ -11,9 +11,12 @@ import numbers
 import os
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+from jaxvae.config.earlier_versions import MOVED
 from jaxvae.config.fields import Config
+from jaxvae.config.kinds import Kind
+from jaxvae.config.ranges import Range
 
 
 class Problem(NamedTuple):
@@ -24,13 +27,14 @@ class Problem(NamedTuple):
     says: str
 
 
-def convert(given: Any, problems: list[Problem]) -> Config:
+def convert(given: Any, problems: list[Problem], ranges: bool = True) -> Config:
     """The configuration that ``given``, a Config or nested dictionaries, means.
 
-    Every value that is not of its field's type and cannot become one without loss is added to
-    ``problems``, and its field has the default.
+    Every value that is not of its field's type and cannot become one without loss, or is not in its range,
+    is added to ``problems``, and its field has the default. ``ranges`` False: any value of the right type is
+    taken.
     """
-    return _section(Config, given, "", problems)
+    return _section(Config, given, "", _Notes(problems, ranges), Config())
 
 
 def show(value: Any) -> str:
@@ -54,51 +58,111 @@ def unknown_field(section: str, name: str, known: list[str]) -> str:
     """What is said of a field that does not exist."""
     hint = suggest(name, known)
     owner = section or "the configuration"
-    return f"is no field of {owner}: {hint + ' ' if hint else ''}It has {', '.join(known)}"
+    if (moved := MOVED.get(f"{section}.{name}")) is not None:
+        return f"is no field of {owner} any more: it is {moved} now"
+    has = f"It has {', '.join(known)}" if known else "It has none"
+    return f"is no field of {owner}: {hint + ' ' if hint else ''}{has}"
+
+
+def unknown_kind_field(section: str, name: str, value: Any, kind: type[Kind]) -> str:
+    """What is said of a field that a kind does not have."""
+    if others := kind.others_with(name):
+        return (
+            f"{show(_as_written(value))} does nothing with --{section} {kind.kind}: choose "
+            f"--{section} {' or '.join(others)}, or leave it out"
+        )
+    return unknown_field(f"{section} {kind.kind}", name, kind.field_names())
 
 
 class _Unfit(Exception):
     """The value is not, and cannot become, what the argument says."""
 
 
-def _section(kind: Any, given: Any, name: str, problems: list[Problem]) -> Any:
-    if isinstance(given, Mapping):
-        values = dict(given)
-    elif isinstance(given, kind):
-        values = {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+class _Notes(NamedTuple):
+    """What is noted while a configuration is converted."""
+
+    problems: list[Problem]
+    ranges: bool
+
+    def note(self, field: str, says: str) -> None:
+        self.problems.append(Problem(field, says))
+
+
+def _section(declared: type, given: Any, name: str, notes: _Notes, default: Any) -> Any:
+    """The section, or kind of the ``declared`` family, that ``given`` means."""
+    if issubclass(declared, Kind):
+        found = _kind(declared, given, name, notes, type(default))
+        if found is None:
+            return default
+        kind, values = found
+    elif isinstance(given, Mapping):
+        kind, values = declared, dict(given)
+    elif isinstance(given, declared):
+        kind, values = declared, _values(given)
     else:
-        problems.append(Problem(name, f"{show(given)} cannot work: it must be {kind.__name__}(...)"))
-        return kind()
-    declared = get_type_hints(kind)
+        notes.note(name, f"{show(given)} cannot work: it must be {declared.__name__}(...)")
+        return default
+    hints = get_type_hints(kind, include_extras=True)
+    types = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
     prefix = f"{name}." if name else ""
     for key in values:
-        if key not in declared:
-            says = unknown_field(name, str(key), list(declared))
-            problems.append(Problem(f"{prefix}{key}", says))
-    made = {}
-    for key, type_ in declared.items():
+        if key not in types and issubclass(kind, Kind):
+            notes.note(f"{prefix}{key}", unknown_kind_field(name, str(key), values[key], kind))
+        elif key not in types:
+            notes.note(f"{prefix}{key}", unknown_field(name, str(key), list(types)))
+    made, unset = {}, kind()
+    for key, type_ in types.items():
         if key not in values:
             continue
-        if dataclasses.is_dataclass(type_):
-            made[key] = _section(type_, values[key], prefix + key, problems)
+        if isinstance(type_, type) and (issubclass(type_, Kind) or dataclasses.is_dataclass(type_)):
+            made[key] = _section(type_, values[key], prefix + key, notes, getattr(unset, key))
             continue
         try:
-            made[key] = _value(type_, values[key])
+            made[key] = _value(type_, values[key], notes.ranges)
         except _Unfit as unfit:
-            says = f"{show(values[key])} cannot work: it must be {unfit}"
-            problems.append(Problem(prefix + key, says))
+            notes.note(prefix + key, f"{show(_as_written(values[key]))} cannot work: it must be {unfit}")
     return kind(**made)
 
 
-def _value(declared: Any, given: Any) -> Any:
+def _kind(
+    family: type[Kind], given: Any, name: str, notes: _Notes, default: type[Kind]
+) -> tuple[type[Kind], dict[str, Any]] | None:
+    """Which kind is meant, and its fields; None if it cannot be said."""
+    if isinstance(given, family):
+        return type(given), _values(given)
+    values = dict(given) if isinstance(given, Mapping) else {"kind": given}
+    wanted, known = values.pop("kind", default.kind), family.kinds()
+    if isinstance(wanted, str) and wanted in known:
+        return known[wanted], values
+    hint = suggest(wanted, list(known)) if isinstance(wanted, str) else ""
+    kinds = " or ".join(filter(None, [", ".join(list(known)[:-1]), list(known)[-1]]))
+    notes.note(name, f"{show(wanted)} cannot work: it must be {kinds}" + (f"; {hint}" if hint else ""))
+    return None
+
+
+def _values(given: Any) -> dict[str, Any]:
+    return {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
+
+
+def _as_written(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _value(declared: Any, given: Any, ranges: bool) -> Any:
     """The value as its declared type; raises _Unfit with what it must be."""
     kind, arguments = get_origin(declared), get_args(declared)
+    if kind is Annotated:
+        value = _value(arguments[0], given, ranges)
+        for limits in arguments[1:]:
+            if ranges and isinstance(limits, Range) and not limits.holds(value):
+                raise _Unfit(limits.wanted)
+        return value
     if kind in (Union, types.UnionType):
         (inner,) = (one for one in arguments if one is not type(None))
         if given is None:
             return None
         try:
-            return _value(inner, given)
+            return _value(inner, given, ranges)
         except _Unfit as unfit:
             raise _Unfit(f"{unfit}, or None") from None
     if kind is tuple:
@@ -128,7 +192,7 @@ def _tuple(declared: Any, given: Any) -> tuple:
         given = given.tolist()
     items = given if isinstance(given, list | tuple | range) else (given,)
     try:
-        return tuple(_value(declared, item) for item in items)
+        return tuple(_value(declared, item, False) for item in items)
     except _Unfit as unfit:
         raise _Unfit(f"a row of numbers, each {unfit}") from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from jaxvae import config as fields
 from jaxvae.config.conversion import suggest, unknown_field
 from jaxvae.config.fields import Config
+from jaxvae.config.kinds import Kind
 from jaxvae.config.own_code import own_code, run_file
 from jaxvae.config.validation import Origin, validate
 from jaxvae.errors import ReportedError, UserError
@@ -52,8 +53,8 @@ def load_experiment(path: Path) -> Config:
     if not isinstance(config, Config):
         is_what = "it defines none" if "config" not in found else f"there it is {_kind(config)}"
         raise UserError(f"{path} must define config = Config(...): {is_what}")
-    config = dataclasses.replace(config, code=own_code(path, found, digest))
-    return validate(config, Origin(str(path)), types_only=True)
+    config = validate(config, Origin(str(path)), types_only=True)
+    return dataclasses.replace(config, code=own_code(path, found, digest, config))
 
 
 def _kind(value: object) -> str:
@@ -88,8 +89,10 @@ def _described(error: BaseException) -> str:
     found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
     if found is not None and isinstance(error, TypeError):
         section, field = getattr(fields, found[1], None), found[2]
-        if isinstance(section, type) and hasattr(section, "__dataclass_fields__"):
-            return f"{field} {unknown_field(found[1].lower(), field, list(section.__dataclass_fields__))}"
+        if isinstance(section, type) and dataclasses.is_dataclass(section):
+            known = [each.name for each in dataclasses.fields(section)]
+            name = found[1] if issubclass(section, Kind) else found[1].lower()
+            return f"{field} {unknown_field(name, field, known)}"
     if kind == "FrozenInstanceError":
         return f"{text}: a configuration cannot be changed; give its fields when it is made"
     return f"{kind}: {text}".removesuffix(": ")

@@ -1,8 +1,8 @@
 """How is code of an experiment's own file found again, and is it still the same?
 
-An experiment's file may define ``build``, ``objective`` and ``optimizer`` beside ``config``. A run remembers
-the file's path and a digest of its text and of the modules beside it that it imports; whoever opens the run
-later imports them again.
+An experiment's file may define kinds of its own, and ``build``, ``objective`` and ``optimizer`` beside
+``config``. A run remembers the file's path and a digest of its text and of the modules beside it that it
+imports; whoever opens the run later imports them again.
 """
 
 import functools
@@ -13,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxvae.config.fields import Code
+from jaxvae.config.fields import Code, Config
+from jaxvae.config.kinds import is_own
+from jaxvae.config.nested import kinds_of
 from jaxvae.errors import UserError
 
 HOOKS = ("build", "objective", "optimizer")
-"""What an experiment's file may define; see ``models.build`` and ``training.optimizer``."""
+"""Functions that an experiment's file may define; see ``models.build`` and ``training.optimizer``."""
 
 
 def run_file(path: Path) -> tuple[dict[str, Any], str]:
@@ -66,9 +68,11 @@ _PREFIX = "jaxvae_experiment_"
 """How the modules are called that experiments' files become."""
 
 
-def own_code(path: Path, names: dict[str, Any], digest: str) -> Code:
-    """What a run is to remember of a file that was run: nothing, unless it defines one of ``HOOKS``."""
-    if not any(callable(names.get(hook)) for hook in HOOKS):
+def own_code(path: Path, names: dict[str, Any], digest: str, config: Config) -> Code:
+    """What a run is to remember of a file that was run: nothing, unless it defines one of ``HOOKS``, or
+    ``config`` has kinds that are not ours."""
+    own_kinds = any(is_own(kind) for kind in kinds_of(config).values())
+    if not own_kinds and not any(callable(names.get(hook)) for hook in HOOKS):
         return Code()
     file = str(path.absolute())
     _LOADED[file, digest] = names
@@ -84,23 +88,34 @@ def own_function(code: Code, hook: str) -> Callable | None:
     return names.get(hook) if callable(names.get(hook)) else None
 
 
+def define_kinds(file: str) -> None:
+    """Runs an experiment's file for the kinds that it defines, whatever became of its text; whoever builds
+    something of them asks ``own_function``, which looks at that. Raises UserError if the file is gone."""
+    names, digest = _run_own(file)
+    _LOADED.setdefault((file, digest), names)
+
+
 _LOADED: dict[tuple[str, str], dict[str, Any]] = {}
 """What ``own_code`` was given: it need not be run again, and its classes are the same for whoever asks."""
 
 
 @functools.cache
 def _load(file: str, sha256: str, accept_changed: bool) -> dict[str, Any]:
+    names, digest = _run_own(file)
+    if digest != sha256 and not accept_changed:
+        raise UserError(changed_code(file, sha256, digest))
+    return names
+
+
+def _run_own(file: str) -> tuple[dict[str, Any], str]:
     try:
-        names, digest = run_file(Path(file))
+        return run_file(Path(file))
     except FileNotFoundError as error:
         if error.filename == file:
             raise UserError(
                 f"{file}, whose code this run is made with, is gone: put it back, or give it with --config"
             ) from error
         raise
-    if digest != sha256 and not accept_changed:
-        raise UserError(changed_code(file, sha256, digest))
-    return names
 
 
 def changed_code(file: str, before: str, now: str) -> str:

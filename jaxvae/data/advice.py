@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from jaxvae.config import Config
+from jaxvae.config import Config, Gaussian
 from jaxvae.data.memory_map import blocks, gather
 
 NEARLY = 16
@@ -19,8 +19,8 @@ UNTRAINED = 0.05
 NEARLY_SO = "of the pixels are nearly black or white"
 DARK = 64
 """If no pixel reaches this level, the images may have another range than 0 to 255."""
-GAUSSIAN = (
-    "--model.likelihood gaussian --model.learn_sigma True --data.binarization none "
+SUGGESTED = (
+    "--model.likelihood gaussian --model.likelihood.learn_sigma True --data.binarization none "
     "--data.dequantization uniform"
 )
 
@@ -58,7 +58,7 @@ def suits(levels: Int[np.ndarray, "256"], channel: int) -> str:
         return "--model.likelihood bernoulli --data.binarization threshold (every pixel is 0 or 255)"
     if channel == 1 and extreme > MOSTLY and levels[-NEARLY:].sum() > 0:
         return f"--model.likelihood bernoulli --data.binarization dynamic ({extreme:.0%} {NEARLY_SO})"
-    return f"{GAUSSIAN} ({extreme:.0%} {NEARLY_SO})"
+    return f"{SUGGESTED} ({extreme:.0%} {NEARLY_SO})"
 
 
 def darkness(levels: Int[np.ndarray, "256"]) -> str | None:
@@ -80,10 +80,10 @@ def warnings(config: Config, images: UInt8[np.ndarray, "example height width cha
 
 
 def _about_length(config: Config) -> list[str]:
-    found, steps = [], config.train.steps
-    beta_warmup, warmup = config.objective.beta_warmup_steps, config.optimizer.warmup_steps
+    found, steps, warmup = [], config.train.steps, config.optimizer.warmup_steps
+    beta_warmup = getattr(config.objective, "beta_warmup_steps", 0)
     if beta_warmup > steps:
-        beta = config.objective.beta
+        beta = getattr(config.objective, "beta", 1.0)
         found.append(
             f"--objective.beta_warmup_steps {beta_warmup} is longer than the run of --train.steps {steps}: "
             f"the weight of the rate ends at {beta * steps / beta_warmup:.3g}, not at {beta:g}"
@@ -103,7 +103,7 @@ def _about_length(config: Config) -> list[str]:
 
 
 def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
-    data, model, extreme = config.data, config.model, extreme_share(levels)
+    data, likelihood, extreme = config.data, config.model.likelihood, extreme_share(levels)
     used, binarizes = np.flatnonzero(levels), data.binarization != "none"
     if len(used) == 1:
         return [f"all pixels are {used[0]}: there is nothing to learn"]
@@ -112,28 +112,28 @@ def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
     if data.binarization == "threshold" and (used[0] > 127 or used[-1] <= 127):
         return [
             f"all pixels are from {used[0]} to {used[-1]}, so that --data.binarization threshold, which is "
-            "at 127, makes all the same; these images suit " + GAUSSIAN
+            "at 127, makes all the same; these images suit " + SUGGESTED
         ]
     if config.code.file is not None:
         # Nothing here is known of a likelihood of the experiment's own.
         return []
-    if model.likelihood == "gaussian" and (binarizes or levels[1:-1].sum() == 0):
+    if likelihood.pixels == "real" and (binarizes or levels[1:-1].sum() == 0):
         if data.dequantization != "none":
             return []
         what = f"--data.binarization {data.binarization} makes pixels" if binarizes else "these pixels are"
         return [
-            f"{what} 0 or 1, and --model.likelihood gaussian is a density there: its NLL is not that of a "
-            "probability. Choose --model.likelihood bernoulli"
+            f"{what} 0 or 1, and --model.likelihood {likelihood.kind} is a density there: its NLL is not "
+            "that of a probability. Choose --model.likelihood bernoulli"
             + (", or --data.binarization none --data.dequantization uniform" if binarizes else "")
         ]
     if data.binarization in ("dynamic", "static") and extreme <= MOSTLY:
         return [
             f"--data.binarization {data.binarization} makes noise of these images, because only "
-            f"{extreme:.0%} {NEARLY_SO}; they suit {GAUSSIAN}"
+            f"{extreme:.0%} {NEARLY_SO}; they suit {SUGGESTED}"
         ]
-    if model.likelihood == "gaussian" and not model.learn_sigma and model.sigma >= 0.5:
+    if isinstance(likelihood, Gaussian) and not likelihood.learn_sigma and likelihood.sigma >= 0.5:
         return [
-            f"--model.sigma {model.sigma:g} is fixed, and pixels from 0 to 1 deviate by 0.5 at most: the "
-            "likelihood hardly tells images apart. Add --model.learn_sigma True"
+            f"--model.likelihood.sigma {likelihood.sigma:g} is fixed, and pixels from 0 to 1 deviate by 0.5 "
+            "at most: the likelihood hardly tells images apart. Add --model.likelihood.learn_sigma True"
         ]
     return []

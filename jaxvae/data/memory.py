@@ -4,7 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 from jaxvae.config import Config, Data
-from jaxvae.config.fields import flat, to_dict
+from jaxvae.config.nested import flat, to_dict
 from jaxvae.errors import UserError
 from jaxvae.system.platforms import host_memory
 
@@ -51,7 +51,8 @@ def needs(
     batch, grid = config.train.batch_size, config.eval.grid
     scored = min(config.eval.batch_size, tests)
     image = math.prod(image_shape) * FLOAT
-    widths = ["model.latent_dim", "model.hidden", *["model.channels"] * (config.model.architecture == "conv")]
+    values = flat(to_dict(config))
+    widths = ["model.latent_dim", *(name for name in values if name.startswith("model.architecture."))]
     each = [
         ("weights, Adam's averages and a checkpoint's copy take", 2 * state, widths),
         ("a device's part of a batch takes", batch * image // devices, ["train.batch_size"]),
@@ -59,7 +60,6 @@ def needs(
         # Once as numbers, and once as the sheet, whose tiles are enlarged.
         ("the sample pictures take", 2 * grid**2 * image, ["eval.grid"]),
     ]
-    values = flat(to_dict(config))
     size = ["data.image_size"] * (config.data.image_size is not None)
     wanted = [(what, bytes_, [*names, *size]) for what, bytes_, names in each]
     # The indices of the images of each step, 32 bits each.

@@ -1,15 +1,19 @@
 """Which model and which objective does a configuration stand for? Untrained, from a key."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from jaxvae.config import Config, Model
+from jaxvae.config import Config, Model, Network
+from jaxvae.config.kinds import Kind, imported
 from jaxvae.config.own_code import own_function
 from jaxvae.errors import UserError
-from jaxvae.models.likelihoods import BernoulliLikelihood, GaussianLikelihood
-from jaxvae.models.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
-from jaxvae.models.objectives import ELBO, AbstractObjective
+from jaxvae.models.likelihoods import AbstractLikelihood
+from jaxvae.models.objectives import AbstractObjective
+from jaxvae.models.posteriors import AbstractPosterior
+from jaxvae.models.priors import AbstractPrior
 from jaxvae.models.stock_modules import StaticParts, partition
 from jaxvae.models.vae import VAE, AbstractVAE
 
@@ -40,9 +44,10 @@ def build_model(
 
 
 def build_objective(config: Config) -> AbstractObjective:
-    """The experiment's own ``objective``, or the ELBO with its weight of the rate."""
+    """The experiment's own ``objective``, or that which its configuration names."""
     if (own := own_function(config.code, "objective")) is None:
-        return ELBO(config.objective.beta, config.objective.beta_warmup_steps)
+        kind = config.objective
+        return _implementation(kind, AbstractObjective)(**kind.arguments())
     objective = own(config)
     if not isinstance(objective, AbstractObjective):
         raise UserError(
@@ -62,22 +67,31 @@ def build_vae(config: Model, pixel_mean: Float[Array, "height width channel"], *
     training images' mean, so that the first score is nearly that of independent pixels: 206 nats on binarised
     MNIST."""
     key_encoder, key_decoder = jax.random.split(key)
-    shape = (pixel_mean.shape[0], pixel_mean.shape[1], pixel_mean.shape[2])
-    likelihood = (
-        BernoulliLikelihood()
-        if config.likelihood == "bernoulli"
-        else GaussianLikelihood(config.sigma, config.learn_sigma)
-    )
-    output_bias = likelihood.initial_outputs(pixel_mean)
-    sizes = (config.hidden, config.latent_dim, config.activation)
-    mirrored = (config.hidden[::-1], config.latent_dim, config.activation)
-    if config.architecture == "conv":
-        encoder = ConvEncoder(shape, config.channels, *sizes, key=key_encoder)
-        decoder = ConvDecoder(shape, config.channels[::-1], *mirrored, output_bias, key=key_decoder)
-    else:
-        encoder = MLPEncoder(shape, *sizes, key=key_encoder)
-        decoder = MLPDecoder(shape, *mirrored, output_bias, key=key_decoder)
-    return VAE(encoder, decoder, likelihood, config.latent_dim, shape)
+    key_posterior, key_prior = (jax.random.fold_in(key, k) for k in (1, 2))
+    image_shape = (pixel_mean.shape[0], pixel_mean.shape[1], pixel_mean.shape[2])
+    latents, network = config.latent_dim, config.architecture
+    likelihood = _implementation(config.likelihood, AbstractLikelihood)
+    likelihood = likelihood.build(image_shape, **config.likelihood.arguments())
+    posterior = _implementation(config.posterior, AbstractPosterior)
+    posterior = posterior.build(latents, key=key_posterior, **config.posterior.arguments())
+    prior = _implementation(config.prior, AbstractPrior)
+    prior = prior.build(latents, pixel_mean, key=key_prior, **config.prior.arguments())
+    assert isinstance(network, Network)
+    fields, output_bias = network.arguments(), likelihood.initial_outputs(pixel_mean)
+    encoder = imported(network.encoder)(image_shape, posterior, key=key_encoder, **fields)
+    decoder = imported(network.decoder)(latents, output_bias, key=key_decoder, **fields)
+    return VAE(encoder, decoder, likelihood, latents, image_shape, prior)
+
+
+def _implementation(kind: Kind, wanted: type) -> Any:
+    """The class that the kind builds. Raises UserError if it is none of those that are ``wanted``."""
+    found = kind.implementation()
+    if not (isinstance(found, type) and issubclass(found, wanted)):
+        raise UserError(
+            f"{type(kind).__name__}.builds must be a subclass of {wanted.__module__}.{wanted.__name__}, not "
+            f"{found!r}"
+        )
+    return found
 
 
 class StaticVAE(AbstractVAE):

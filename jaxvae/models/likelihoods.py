@@ -2,13 +2,14 @@
 
 import abc
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvae.config.likelihoods import Pixels
 from jaxvae.models.distributions import (
     AbstractDistribution,
     Bernoulli,
@@ -17,14 +18,17 @@ from jaxvae.models.distributions import (
     unbounded_log_scale,
 )
 
-Support = Literal["binary", "unit", "real"]
-
 
 class AbstractLikelihood(eqx.Module):
     """Which distribution of an image the decoder's outputs stand for."""
 
-    support: ClassVar[Support]
+    support: ClassVar[Pixels]
     """Which pixels it gives a density of: 0 or 1 alone; from 0 to 1; or any numbers."""
+
+    @classmethod
+    def build(cls, image_shape: tuple[int, int, int], **fields: Any) -> "AbstractLikelihood":
+        """For images of this shape, with the ``fields`` of its kind."""
+        return cls(**fields)
 
     @property
     def beyond(self) -> float:
@@ -33,13 +37,13 @@ class AbstractLikelihood(eqx.Module):
 
     def initial_outputs(
         self, pixel_mean: Float[Array, "height width channel"]
-    ) -> Float[Array, "height width channel"]:
+    ) -> Float[Array, "height width output"]:
         """What the decoder should put out before it has learned anything: that of a distribution whose mean
-        is that of the training images."""
+        is that of the training images. Its shape is that of the decoder's outputs."""
         return pixel_mean
 
     @abc.abstractmethod
-    def __call__(self, outputs: Float[Array, "height width channel"]) -> AbstractDistribution:
+    def __call__(self, outputs: Float[Array, "height width output"]) -> AbstractDistribution:
         """The distribution of an image, given the decoder's outputs. It must have a ``mean``, in [0, 1]
         where it is to be shown."""
 
@@ -51,7 +55,7 @@ class AbstractLikelihood(eqx.Module):
 class BernoulliLikelihood(AbstractLikelihood):
     """p(x|z): independent Bernoulli pixels; the decoder gives their logits."""
 
-    support: ClassVar[Support] = "binary"
+    support: ClassVar[Pixels] = "binary"
 
     def initial_outputs(
         self, pixel_mean: Float[Array, "height width channel"]
@@ -66,18 +70,18 @@ class BernoulliLikelihood(AbstractLikelihood):
 class GaussianLikelihood(AbstractLikelihood):
     """p(x|z) = N(G(z), sigma^2 I): the decoder gives the mean; sigma is one number for all pixels."""
 
-    support: ClassVar[Support] = "real"
+    support: ClassVar[Pixels] = "real"
     raw_log_sigma: Float[Array, ""]
-    learned: bool = eqx.field(static=True)
+    learn_sigma: bool = eqx.field(static=True)
 
-    def __init__(self, sigma: float, learned: bool):
+    def __init__(self, sigma: float = 1.0, learn_sigma: bool = False):
         self.raw_log_sigma = jnp.asarray(unbounded_log_scale(math.log(sigma)), jnp.float32)
-        self.learned = learned
+        self.learn_sigma = learn_sigma
 
     @property
     def log_sigma(self) -> Float[Array, ""]:
         """Log of sigma, bounded; its gradient is zero unless sigma is learned."""
-        raw = self.raw_log_sigma if self.learned else jax.lax.stop_gradient(self.raw_log_sigma)
+        raw = self.raw_log_sigma if self.learn_sigma else jax.lax.stop_gradient(self.raw_log_sigma)
         return bounded_log_scale(raw)
 
     @property

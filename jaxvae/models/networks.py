@@ -1,6 +1,9 @@
 """Which functions are the encoder and the decoder?
 
-Each acts on one image or one latent vector. ``jax.vmap`` is the caller's.
+Each acts on one image or one latent vector. ``jax.vmap`` is the caller's. An encoder is made for the shape of
+an image and a posterior, whose outputs it gives; a decoder for a number of latents and the outputs that it
+gives before it has learned anything, whose shape is that of all its outputs. The other arguments are the
+fields of their kind, in the encoder's order.
 """
 
 import itertools
@@ -11,9 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxvae.config.fields import Activation
+from jaxvae.config.networks import Activation
 from jaxvae.models.convolution import SIZE, double, halve
-from jaxvae.models.distributions import Gaussian, bounded_log_scale
+from jaxvae.models.distributions import AbstractDistribution
+from jaxvae.models.posteriors import AbstractPosterior
 
 ACTIVATIONS = {"relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu, "tanh": jnp.tanh}
 
@@ -91,13 +95,14 @@ class ConvEncoder(eqx.Module):
 
     convolutions: tuple[Convolution, ...]
     mlp: MLP
+    posterior: AbstractPosterior
 
     def __init__(
         self,
         image_shape: tuple[int, int, int],
+        posterior: AbstractPosterior,
         channels: tuple[int, ...],
         hidden: tuple[int, ...],
-        latent_dim: int,
         activation: Activation,
         *,
         key: Key[Array, ""],
@@ -108,9 +113,10 @@ class ConvEncoder(eqx.Module):
             Convolution(inner, outer, doubles=False, key=key)
             for ((_, _, inner), (_, _, outer)), key in zip(itertools.pairwise(shapes), keys, strict=True)
         )
-        self.mlp = MLP((math.prod(shapes[-1]), *hidden, 2 * latent_dim), activation, key=key_mlp)
+        self.mlp = MLP((math.prod(shapes[-1]), *hidden, posterior.outputs), activation, key=key_mlp)
+        self.posterior = posterior
 
-    def __call__(self, x: Float[Array, "height width channel"]) -> Gaussian:
+    def __call__(self, x: Float[Array, "height width channel"]) -> AbstractDistribution:
         """The approximate posterior of one image."""
         x = x.astype(self.convolutions[0].kernel.dtype)
         for i, convolution in enumerate(self.convolutions):
@@ -119,62 +125,60 @@ class ConvEncoder(eqx.Module):
                 x = jnp.pad(x, ((0, height % 2), (0, width % 2), (0, 0)))
                 x = halve(x, convolution.kernel)
                 x = ACTIVATIONS[self.mlp.activation](x + jnp.broadcast_to(convolution.bias, x.shape))
-        mean, raw = jnp.split(self.mlp(x.reshape(-1)), 2)
-        return Gaussian(mean, bounded_log_scale(raw))
+        return self.posterior(self.mlp(x.reshape(-1)))
 
 
 class MLPEncoder(eqx.Module):
-    """q(z|x) = N(mean(x), diag(scale(x)^2)), both from one network whose last layer gives
-    ``2 latent`` numbers: one matrix product, half the calls of two heads."""
+    """q(z|x), all its parameters from one network's last layer: one matrix product, half the calls of two
+    heads."""
 
     mlp: MLP
+    posterior: AbstractPosterior
 
     def __init__(
         self,
         image_shape: tuple[int, int, int],
+        posterior: AbstractPosterior,
         hidden: tuple[int, ...],
-        latent_dim: int,
         activation: Activation,
         *,
         key: Key[Array, ""],
     ):
         height, width, channel = image_shape
-        self.mlp = MLP((height * width * channel, *hidden, 2 * latent_dim), activation, key=key)
+        self.mlp = MLP((height * width * channel, *hidden, posterior.outputs), activation, key=key)
+        self.posterior = posterior
 
-    def __call__(self, x: Float[Array, "height width channel"]) -> Gaussian:
-        """The approximate posterior of one image; its log-scale is bounded (``bounded_log_scale``)."""
-        mean, raw = jnp.split(self.mlp(x.reshape(-1)), 2)
-        return Gaussian(mean, bounded_log_scale(raw))
+    def __call__(self, x: Float[Array, "height width channel"]) -> AbstractDistribution:
+        """The approximate posterior of one image."""
+        return self.posterior(self.mlp(x.reshape(-1)))
 
 
 class MLPDecoder(eqx.Module):
-    """The likelihood's parameters, one per pixel: logits or means."""
+    """The likelihood's parameters, such as logits or means of pixels: the mirror image of ``MLPEncoder``."""
 
     mlp: MLP
-    image_shape: tuple[int, int, int] = eqx.field(static=True)
+    outputs_shape: tuple[int, int, int] = eqx.field(static=True)
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
-        hidden: tuple[int, ...],
         latent_dim: int,
+        output_bias: Float[Array, "height width output"],
+        hidden: tuple[int, ...],
         activation: Activation,
-        output_bias: Float[Array, "height width channel"],
         *,
         key: Key[Array, ""],
     ):
-        """``output_bias`` is what the decoder says before it has learned anything."""
-        height, width, channel = image_shape
-        mlp = MLP((latent_dim, *hidden, height * width * channel), activation, key=key)
+        height, width, output = output_bias.shape
+        self.outputs_shape = (height, width, output)
+        mlp = MLP((latent_dim, *hidden[::-1], height * width * output), activation, key=key)
         self.mlp = eqx.tree_at(lambda m: m.layers[-1].bias, mlp, output_bias.reshape(-1))
-        self.image_shape = image_shape
 
-    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width channel"]:
-        return self.mlp(z).reshape(self.image_shape)
+    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width output"]:
+        return self.mlp(z).reshape(self.outputs_shape)
 
 
 class ConvDecoder(eqx.Module):
-    """The likelihood's parameters, one per pixel: the mirror image of ``ConvEncoder``.
+    """The likelihood's parameters, such as logits or means of pixels: the mirror image of ``ConvEncoder``.
 
     Every pixel has its own output bias, as in ``MLPDecoder``.
     """
@@ -185,20 +189,18 @@ class ConvDecoder(eqx.Module):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        latent_dim: int,
+        output_bias: Float[Array, "height width output"],
         channels: tuple[int, ...],
         hidden: tuple[int, ...],
-        latent_dim: int,
         activation: Activation,
-        output_bias: Float[Array, "height width channel"],
         *,
         key: Key[Array, ""],
     ):
-        """``channels`` and ``hidden`` are in the decoder's order; ``output_bias`` is what it says before
-        it has learned anything."""
         *keys, key_mlp = jax.random.split(key, len(channels) + 1)
-        self.shapes = _halved_shapes(image_shape, channels[::-1])[::-1]
-        self.mlp = MLP((latent_dim, *hidden, math.prod(self.shapes[0])), activation, key=key_mlp)
+        height, width, output = output_bias.shape
+        self.shapes = _halved_shapes((height, width, output), channels)[::-1]
+        self.mlp = MLP((latent_dim, *hidden[::-1], math.prod(self.shapes[0])), activation, key=key_mlp)
         self.convolutions = tuple(
             Convolution(larger[-1], smaller[-1], doubles=True, key=key)
             for (smaller, larger), key in zip(itertools.pairwise(self.shapes), keys, strict=True)
@@ -206,7 +208,7 @@ class ConvDecoder(eqx.Module):
         # The last convolution's bias is that of the pixels.
         self.convolutions = eqx.tree_at(lambda layers: layers[-1].bias, self.convolutions, output_bias)
 
-    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width channel"]:
+    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width output"]:
         x = self.mlp(z).reshape(self.shapes[0])
         for i, (convolution, shape) in enumerate(zip(self.convolutions, self.shapes[1:], strict=True)):
             with jax.named_scope(f"conv{i}"):

@@ -66,11 +66,11 @@ class AbstractObjective(eqx.Module):
 
 
 class ELBO(AbstractObjective):
-    """``mean(distortion) + w_t mean(rate)`` with ``w_t = beta min(1, (t + 1) / warmup_steps)``: minus the
+    """``mean(distortion) + w_t mean(rate)``, ``w_t = beta min(1, (t + 1) / beta_warmup_steps)``: minus the
     ELBO where the weight is 1 (beta: Higgins et al. 2017; warm-up: Bowman et al. 2015, arXiv 1511.06349)."""
 
     beta: float = eqx.field(static=True, default=1.0)
-    warmup_steps: int = eqx.field(static=True, default=0)
+    beta_warmup_steps: int = eqx.field(static=True, default=0)
 
     def example(
         self, model: AbstractVAE, x: Float[Array, "height width channel"], *, key: Key[Array, ""]
@@ -79,7 +79,7 @@ class ELBO(AbstractObjective):
 
     def weight(self, step: Int[Array, ""]) -> Float[Array, ""]:
         """w_t, the weight of the rate."""
-        return self.beta * jnp.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
+        return self.beta * jnp.minimum(1.0, (step + 1) / max(1, self.beta_warmup_steps))
 
     def batch(self, terms: Terms, step: Int[Array, ""], axis_name: str) -> Float[Array, ""]:
         return jnp.mean(terms.distortion) + self.weight(step) * jnp.mean(terms.rate)

@@ -2,14 +2,29 @@
 
 import abc
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
+from jaxtyping import Array, Float, Key
 
 from jaxvae.models.distributions import AbstractDistribution, StandardNormal
 
 
 class AbstractPrior(eqx.Module):
     """Gives p(z)."""
+
+    @classmethod
+    def build(
+        cls,
+        latent_dim: int,
+        pixel_mean: Float[Array, "height width channel"],
+        *,
+        key: Key[Array, ""],
+        **fields: Any,
+    ) -> "AbstractPrior":
+        """For so many latents, and images of which this is the mean, with the ``fields`` of its kind."""
+        make: Any = cls
+        return make(latent_dim, **fields)
 
     @abc.abstractmethod
     def __call__(self, encoder: Callable) -> AbstractDistribution:

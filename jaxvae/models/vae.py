@@ -14,11 +14,12 @@ import jax
 from equinox import AbstractVar
 from jaxtyping import Array, Float, Key
 
+from jaxvae.config.likelihoods import Pixels
 from jaxvae.errors import UserError
 from jaxvae.models import input_checks
 from jaxvae.models.distributions import AbstractDistribution, rate
 from jaxvae.models.input_checks import ArrayLike
-from jaxvae.models.likelihoods import AbstractLikelihood, Support
+from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.priors import AbstractPrior, StandardNormalPrior
 from jaxvae.models.stock_modules import adopt
 
@@ -58,7 +59,7 @@ class AbstractVAE(eqx.Module):
 
     @property
     @abc.abstractmethod
-    def support(self) -> Support:
+    def support(self) -> Pixels:
         """Which pixels its likelihood gives a density of."""
 
     @abc.abstractmethod
@@ -125,7 +126,7 @@ class VAE(AbstractVAE):
         self.prior = StandardNormalPrior(latent_dim) if prior is None else prior
 
     @property
-    def support(self) -> Support:
+    def support(self) -> Pixels:
         return self.likelihood.support
 
     def encode(self, x: ArrayLike) -> Any:

@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -213,13 +213,23 @@ def _check_leaves(path: Path, saved: dict[str, str], wanted: dict[str, str]) -> 
 
 
 def _read_arrays(path: Path, like: PyTree) -> PyTree:
-    target = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like)
+    """The arrays, in the structure of ``like``. They are found by their paths: a module without arrays, which
+    an earlier version of the model did not have, changes nothing."""
     try:
         checkpointer, kinds = _orbax()
         with quiet():
-            return checkpointer.restore(path / ITEM, args=kinds.StandardRestore(target))
+            saved = checkpointer.restore(path / ITEM, args=kinds.StandardRestore())
+        return jax.tree.map_with_path(lambda keys, _: _found(saved, keys), like)
     except Exception as error:
         raise DamagedError(f"Orbax cannot read it: {_first_line(error)}") from error
+
+
+def _found(saved: Any, keys: tuple) -> np.ndarray:
+    """The array at a path in what Orbax gives: dictionaries and lists for whatever was saved."""
+    for key in keys:
+        name = next(getattr(key, field) for field in ("name", "key", "idx") if hasattr(key, field))
+        saved = saved[int(name)] if isinstance(saved, Sequence) else saved[str(name)]
+    return np.asarray(saved)
 
 
 def import_orbax() -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxvae.config import Config
-from jaxvae.config.fields import WHICH_PIXELS
+from jaxvae.config.resumption import WHICH_PIXELS
 from jaxvae.config.validation import validate
 from jaxvae.data.advice import warnings
 from jaxvae.data.dataset import refuse_no_images

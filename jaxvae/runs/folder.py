@@ -7,8 +7,9 @@ from collections.abc import Set
 from pathlib import Path
 
 from jaxvae.config import Config
-from jaxvae.config.fields import MAY_CHANGE, WHICH_PIXELS, differences, to_dict
-from jaxvae.config.own_code import changed_code
+from jaxvae.config.nested import differences, to_dict, unknown_kinds_file
+from jaxvae.config.own_code import changed_code, define_kinds
+from jaxvae.config.resumption import MAY_DIFFER, WHICH_PIXELS
 from jaxvae.config.validation import Origin, validate
 from jaxvae.errors import UserError
 from jaxvae.system.atomic_files import write_json
@@ -77,6 +78,8 @@ class Workdir:
         if not isinstance(nested, dict):
             raise self._strange("it is no object of sections and fields")
         try:
+            if (file := unknown_kinds_file(nested)) is not None:
+                define_kinds(file)
             config = validate(nested, Origin(str(self.config), old=True))
         except UserError as error:
             raise self._strange(str(error)) from error
@@ -112,7 +115,7 @@ class Workdir:
             if not config.code.accept_changed:
                 raise UserError(changed_code(str(config.code.file), before, now))
             del changed["code.sha256"]
-        refused = _changes(changed, changed.keys() - MAY_CHANGE)
+        refused = _changes(changed, changed.keys() - MAY_DIFFER)
         if refused:
             raise UserError(
                 f"{self.path} holds a run with another configuration:"

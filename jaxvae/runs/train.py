@@ -1,12 +1,12 @@
 """How is a model trained from Python? ``jaxvae.train(images, "runs/mine", train={"steps": 1000})``."""
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxvae.config import Config
-from jaxvae.config.fields import IN_MEMORY, to_dict
+from jaxvae.config.fields import IN_MEMORY
+from jaxvae.config.nested import updated
 from jaxvae.config.validation import validate
 from jaxvae.data.in_memory import in_memory
 from jaxvae.models.vae import AbstractVAE
@@ -38,20 +38,15 @@ def train(
     ``images_or_config``: a ``Config``, whose ``data.name`` says which images; or the images, an array of
     example x height x width (x channel) with values from 0 to 255 or 0 to 1, or a pair of them, to train and
     to test. ``fields`` are sections of the configuration, whole (``model=Model(latent_dim=8)``) or some of
-    their fields (``train={"steps": 100}``, or by dotted names ``**{"train.steps": 100}``), and ``seed``.
+    their fields (``train={"steps": 100}``, or by dotted names ``**{"train.steps": 100}``), kinds
+    (``objective=ELBO(beta=4.0)``, or by name, ``model={"likelihood": "gaussian"}``), and ``seed``.
     ``loggers`` receive the numbers and pictures beside the run's own files.
 
     Raises UserError for what cannot work, before anything is written, and RunError if the run cannot go on;
     the same call later continues it.
     """
     path = meant_path(workdir, "workdir")
-    given = to_dict(images_or_config if isinstance(images_or_config, Config) else Config())
-    for key, value in fields.items():
-        name, _, field = key.partition(".")
-        value = {field: value} if field else value
-        section = to_dict(value) if dataclasses.is_dataclass(value) else value
-        both = isinstance(section, Mapping) and isinstance(given.get(name), Mapping)
-        given[name] = {**given[name], **section} if both else section
+    given = updated(images_or_config if isinstance(images_or_config, Config) else Config(), fields)
     dataset = None
     if not isinstance(images_or_config, Config):
         given["data"] = {**given["data"], "name": IN_MEMORY}

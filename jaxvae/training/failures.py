@@ -33,8 +33,8 @@ def explained() -> Iterator[None]:
 def _out_of_memory(error: Exception) -> RunError:
     return RunError(
         f"there is not enough memory ({_first_line(error)}). Less is taken by a smaller "
-        "--train.batch_size, --eval.batch_size, --model.hidden or --data.image_size; more --train.devices "
-        "share a batch."
+        "--train.batch_size, --eval.batch_size, --model.architecture.hidden or --data.image_size; more "
+        "--train.devices share a batch."
     )
 
 

@@ -34,7 +34,7 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[Any
 
 
 class Optimizer(NamedTuple):
-    """A method of updating weights, on gradients clipped by their global norm.
+    """How weights are updated, on gradients clipped by their global norm.
 
     Unlike an Optax transformation it is given the step and the norm. The learning rate is then a function of
     the step alone, even if an earlier update was skipped, and the norm is computed only once.
@@ -46,98 +46,125 @@ class Optimizer(NamedTuple):
     """``update(grads, state, weights, step=, norm=) -> (updates, state)``."""
 
 
+class Method(NamedTuple):
+    """A method of updating weights that is given the clipping and the learning rate as two factors, so that
+    it can fuse them into its one pass over the weights."""
+
+    init: Callable[[PyTree], PyTree]
+    """``init(weights) -> state``."""
+    update: Callable[..., tuple[PyTree, PyTree]]
+    """``update(grads, state, weights, clipping=, rate=) -> (updates, state)``."""
+
+
 def build_optimizer(config: Config) -> Optimizer:
     """The optimizer of a run: the experiment's own, which is an Optax transformation for a learning rate of
     1, or the one that ``config.optimizer`` names."""
-    settings, steps = config.optimizer, config.train.steps
+    settings = config.optimizer
     if (own := own_function(config.code, "optimizer")) is not None:
-        transformation = own(config)
-        if not isinstance(transformation, optax.GradientTransformation):
-            raise UserError(
-                f"optimizer in {config.code.file} must return an optax.GradientTransformation, not "
-                f"{type(transformation).__name__}"
-            )
-        return from_optax(transformation, settings, steps)
-    return adam(settings, steps) if settings.name == "adam" else from_optax(_optax(settings), settings, steps)
-
-
-def _optax(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Optax's method of that name, for a learning rate of 1."""
-    betas: Any = {"b1": config.beta1, "b2": config.beta2}
-    if config.name == "adamw":
-        return optax.adamw(1.0, **betas, eps=config.epsilon, weight_decay=config.weight_decay)
-    if config.name == "adamax":
-        return optax.adamax(1.0, **betas, eps=config.epsilon)
-    if config.name == "lion":
-        return optax.lion(1.0, **betas, weight_decay=config.weight_decay)
-    if config.name == "muon":
-        return optax.contrib.muon(
-            1.0,
-            eps=config.epsilon,
-            weight_decay=config.weight_decay,
-            adam_b1=config.beta1,
-            adam_b2=config.beta2,
-            adam_weight_decay=config.weight_decay,
-        )
-    return optax.sgd(1.0, momentum=config.momentum or None)
-
-
-def _clipping(config: OptimizerConfig, norm: Float[Array, ""]) -> Float[Array, ""] | float:
-    """By what gradients of this global norm are multiplied."""
-    return 1.0 if config.clip_norm is None else jnp.minimum(1.0, config.clip_norm / norm)
-
-
-def from_optax(
-    transformation: optax.GradientTransformation, config: OptimizerConfig, steps: int
-) -> Optimizer:
-    """Optax's ``transformation``, made for a learning rate of 1: gradients are clipped before it, and what it
-    gives is multiplied by the learning rate of the step."""
-    schedule = learning_rate_schedule(config, steps)
+        made, maker = own(config), f"optimizer in {config.code.file}"
+    else:
+        made = settings.implementation()(**settings.arguments())
+        maker = f"{type(settings).__name__}.builds"
+    if not isinstance(made, optax.GradientTransformation | Method):
+        raise UserError(f"{maker} must return an optax.GradientTransformation, not {type(made).__name__}")
+    method = made if isinstance(made, Method) else from_optax(made)
+    schedule = learning_rate_schedule(settings, config.train.steps)
 
     def update(
         grads: PyTree, state: PyTree, weights: PyTree, *, step: Int[Array, ""], norm: Float[Array, ""]
     ) -> tuple[PyTree, PyTree]:
-        factor = _clipping(config, norm)
-        grads = jax.tree.map(lambda grad: factor * grad, grads)
+        clipping = 1.0 if settings.clip_norm is None else jnp.minimum(1.0, settings.clip_norm / norm)
+        return method.update(grads, state, weights, clipping=clipping, rate=schedule(step))
+
+    return Optimizer(method.init, update)
+
+
+def from_optax(transformation: optax.GradientTransformation) -> Method:
+    """Optax's ``transformation``, made for a learning rate of 1: gradients are clipped before it, and what it
+    gives is multiplied by the learning rate of the step."""
+
+    def update(
+        grads: PyTree,
+        state: PyTree,
+        weights: PyTree,
+        *,
+        clipping: Float[Array, ""] | float,
+        rate: Float[Array, ""],
+    ) -> tuple[PyTree, PyTree]:
+        grads = jax.tree.map(lambda grad: clipping * grad, grads)
         # How types and shapes are promoted inside of it is Optax's affair, whatever JAX is told.
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             updates, state = transformation.update(grads, state, weights)
-        rate = schedule(step)
         return jax.tree.map(lambda update: rate * update, updates), state
 
-    return Optimizer(transformation.init, update)
+    return Method(transformation.init, update)
 
 
-def adam(config: OptimizerConfig, steps: int) -> Optimizer:
+def adamw(beta1: float, beta2: float, epsilon: float, weight_decay: float) -> optax.GradientTransformation:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2017, arXiv 1711.05101)."""
+    return optax.adamw(1.0, b1=beta1, b2=beta2, eps=epsilon, weight_decay=weight_decay)
+
+
+def adamax(beta1: float, beta2: float, epsilon: float) -> optax.GradientTransformation:
+    """Adam with the infinity norm (Kingma and Ba 2014, arXiv 1412.6980, section 7.1)."""
+    return optax.adamax(1.0, b1=beta1, b2=beta2, eps=epsilon)
+
+
+def sgd(momentum: float) -> optax.GradientTransformation:
+    """Gradient descent; with momentum on the running sum of gradients."""
+    return optax.sgd(1.0, momentum=momentum or None)
+
+
+def lion(beta1: float, beta2: float, weight_decay: float) -> optax.GradientTransformation:
+    """Evolved sign momentum (Chen et al. 2023, arXiv 2302.06675)."""
+    return optax.lion(1.0, b1=beta1, b2=beta2, weight_decay=weight_decay)
+
+
+def muon(beta1: float, beta2: float, epsilon: float, weight_decay: float) -> optax.GradientTransformation:
+    """Matrices by orthogonalised momentum (Jordan et al. 2024), other weights by Adam."""
+    return optax.contrib.muon(
+        1.0,
+        eps=epsilon,
+        weight_decay=weight_decay,
+        adam_b1=beta1,
+        adam_b2=beta2,
+        adam_weight_decay=weight_decay,
+    )
+
+
+def adam(beta1: float, beta2: float, epsilon: float) -> Method:
     """Adam (Kingma and Ba 2014, arXiv 1412.6980), equal to Optax's to rounding, and faster on a CPU.
 
     Update t is ``-a m / (sqrt(v) + e)`` with ``a = rate sqrt(1 - beta2^t) / (1 - beta1^t)`` and
     ``e = epsilon sqrt(1 - beta2^t)``. This needs one division a weight, Optax's form needs three. The
     state is Optax's.
     """
-    schedule = learning_rate_schedule(config, steps)
-    logs = [float(np.log(beta)) if beta else -np.inf for beta in (config.beta1, config.beta2)]
+    logs = [float(np.log(beta)) if beta else -np.inf for beta in (beta1, beta2)]
 
     def update(
-        grads: PyTree, state: Any, weights: PyTree = None, *, step: Int[Array, ""], norm: Float[Array, ""]
+        grads: PyTree,
+        state: Any,
+        weights: PyTree = None,
+        *,
+        clipping: Float[Array, ""] | float,
+        rate: Float[Array, ""],
     ) -> tuple[PyTree, optax.ScaleByAdamState]:
-        # Clipping is one factor, fused into the pass over the weights; Optax's clipping is a separate pass.
-        factor = _clipping(config, norm)
         count = jnp.asarray(state.count) + 1
         # 1 - decay^count, computed with expm1 to stay accurate when the decay is near 1.
         unbias1, unbias2 = (-jnp.expm1(count.astype(jnp.float32) * log) for log in logs)
         root = jnp.sqrt(unbias2)
-        rate, epsilon = schedule(step) * root / unbias1, config.epsilon * root
+        scale, least = rate * root / unbias1, epsilon * root
 
         def moment(decay: float, power: int) -> Callable[[Array, Array], Array]:
-            return lambda average, grad: decay * average + (1 - decay) * (factor * grad) ** power
+            # Clipping is one factor, fused into the pass over the weights; Optax's is a separate pass.
+            return lambda average, grad: decay * average + (1 - decay) * (clipping * grad) ** power
 
-        mean = jax.tree.map(moment(config.beta1, 1), state.mu, grads)
-        square = jax.tree.map(moment(config.beta2, 2), state.nu, grads)
-        updates = jax.tree.map(lambda m, v: -rate * m / (jnp.sqrt(v) + epsilon), mean, square)
+        mean = jax.tree.map(moment(beta1, 1), state.mu, grads)
+        square = jax.tree.map(moment(beta2, 2), state.nu, grads)
+        updates = jax.tree.map(lambda m, v: -scale * m / (jnp.sqrt(v) + least), mean, square)
         return updates, optax.ScaleByAdamState(count, mean, square)
 
-    return Optimizer(optax.scale_by_adam().init, update)
+    return Method(optax.scale_by_adam().init, update)
 
 
 def update_average(average: PyTree, weights: PyTree, step: Float[Array, ""], decay: float) -> PyTree:

@@ -20,7 +20,7 @@ from jaxvae.system.platforms import cores
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
-    "--config mnist --model.hidden 32 --model.latent_dim 4 --train.batch_size 64 "
+    "--config mnist --model.architecture.hidden 32 --model.latent_dim 4 --train.batch_size 64 "
     "--train.steps 1200 --train.log_every 50 --train.eval_every 300 --train.checkpoint_every 50 "
     "--train.devices 1 --eval.importance_samples 2 --eval.interim_importance_samples 1"
 ).split()

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxvae.training.step
-from jaxvae.config import Config, Eval, Model, Train
+from jaxvae.config import MLP, Config, Eval, Model, Train
 from jaxvae.data.load import Dataset, load
 from jaxvae.runs.checkpoint import Restored
 from jaxvae.runs.fit import fit
@@ -37,7 +37,7 @@ from tests.faults.harness import (
 )
 
 SMALL = Config(
-    model=Model(latent_dim=3, hidden=(16,)),
+    model=Model(latent_dim=3, architecture=MLP(hidden=(16,))),
     train=Train(
         steps=48, batch_size=16, log_every=4, eval_every=24, checkpoint_every=8, steps_per_call=4, devices=1
     ),

@@ -1,0 +1,53 @@
+"""Which networks are there for the encoder and the decoder, and what can be set of each?"""
+
+from typing import Any, ClassVar, Literal
+
+from jaxvae.config.kinds import Kind, Needs
+from jaxvae.config.ranges import Channels, Widths
+
+__all__ = ["MLP", "Architecture", "Conv", "Network"]
+
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+
+
+class Architecture(Kind):
+    """What the encoder and the decoder are made of."""
+
+
+class Network(Architecture):
+    """One encoder to one level of latents, and one decoder from it."""
+
+    encoder: ClassVar[Any]
+    """As ``builds``: it is made for the shape of an image and a posterior."""
+    decoder: ClassVar[Any]
+    """As ``builds``: it is made for the number of latents and the outputs that it begins with."""
+
+
+class Layered(Network):
+    """Networks with dense hidden layers."""
+
+    hidden: Widths = (400, 400)
+    """Widths of the encoder's dense hidden layers; the decoder mirrors them. mlp without any: both linear."""
+    activation: Activation = "relu"
+    """Non-linearity of the hidden layers."""
+
+
+class MLP(Layered):
+    """Dense layers alone."""
+
+    kind = "mlp"
+    encoder = "jaxvae.models.networks:MLPEncoder"
+    decoder = "jaxvae.models.networks:MLPDecoder"
+
+    def unused(self) -> dict[str, Needs]:
+        return {} if self.hidden else {"activation": Needs(("hidden",), "hidden WIDTH")}
+
+
+class Conv(Layered):
+    """4x4 convolutions of stride 2 before the dense layers, in images of any size."""
+
+    kind = "conv"
+    encoder = "jaxvae.models.networks:ConvEncoder"
+    decoder = "jaxvae.models.networks:ConvDecoder"
+    channels: Channels = (32, 64)
+    """Channels of the encoder's convolutions, each of which halves the image; the decoder mirrors them."""

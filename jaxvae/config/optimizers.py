@@ -1,0 +1,90 @@
+"""Which optimisers are there, and what can be set of each?"""
+
+from typing import Literal
+
+from jaxvae.config.kinds import Kind
+from jaxvae.config.ranges import Decay, NotNegative, Positive, Whole
+
+__all__ = ["SGD", "Adam", "AdamW", "Adamax", "Lion", "Muon", "Optimizer"]
+
+
+class Optimizer(Kind):
+    """How weights are updated: the method, learning-rate schedule, gradient clipping and weight averaging."""
+
+    learning_rate: NotNegative = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What follows the warm-up: cosine decay to zero at train.steps, or a constant."""
+    warmup_steps: Whole = 200
+    """Steps over which the learning rate rises linearly to its peak."""
+    clip_norm: Positive | None = 200.0
+    """Gradients of a larger global norm are scaled down to it; None: never."""
+    ema_decay: Decay | None = None
+    """Evaluate an exponential moving average of the weights with this decay; None: the weights
+    themselves."""
+
+
+class Momenta(Optimizer):
+    """Methods with running means of the gradient and of its square."""
+
+    beta1: Decay = 0.9
+    """Decay of the gradient's running mean."""
+    beta2: Decay = 0.999
+    """Decay of the running mean of its square, or (adamax) of its magnitude."""
+
+
+class Adaptive(Momenta):
+    """Methods that divide by a running mean of the gradient's size."""
+
+    epsilon: Positive = 1e-8
+    """Added to the denominator."""
+
+
+class Adam(Adaptive):
+    """Adam, ours, the fastest."""
+
+    kind = "adam"
+    builds = "jaxvae.training.optimizer:adam"
+
+
+class AdamW(Adaptive):
+    """Adam with decoupled weight decay."""
+
+    kind = "adamw"
+    builds = "jaxvae.training.optimizer:adamw"
+    weight_decay: NotNegative = 0.0
+    """This times the learning rate is the share that each weight loses in a step."""
+
+
+class Adamax(Adaptive):
+    """Adam with the largest recent gradient in place of the mean square."""
+
+    kind = "adamax"
+    builds = "jaxvae.training.optimizer:adamax"
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum."""
+
+    kind = "sgd"
+    builds = "jaxvae.training.optimizer:sgd"
+    momentum: Decay = 0.9
+    """Decay of the running sum of gradients; 0: none."""
+
+
+class Lion(Momenta):
+    """The sign of a running mean of the gradient."""
+
+    kind = "lion"
+    builds = "jaxvae.training.optimizer:lion"
+    weight_decay: NotNegative = 0.0
+    """This times the learning rate is the share that each weight loses in a step."""
+
+
+class Muon(Adaptive):
+    """Momentum whose matrices are orthogonalised; other weights by Adam."""
+
+    kind = "muon"
+    builds = "jaxvae.training.optimizer:muon"
+    weight_decay: NotNegative = 0.0
+    """This times the learning rate is the share that each weight loses in a step."""
