@@ -34,7 +34,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.config import MLP, Config, Data, Eval, Model, Train
+from jaxvae.config import MLP, Bernoulli, Config, Conv, Data, Eval, Likelihood, Model, Train
 from jaxvae.data.load import load
 from jaxvae.models.build import build_vae
 from jaxvae.models.vae import VAE
@@ -101,8 +101,17 @@ def small_config(digits: str) -> Config:
 def make_vae():
     """Builds an untrained model for 784 pixels, or others, around a given mean image."""
 
-    def make(seed: int = 0, shape: tuple[int, int, int] = (28, 28, 1), **model) -> VAE:
+    def make(
+        seed: int = 0,
+        shape: tuple[int, int, int] = (28, 28, 1),
+        latent_dim: int = 40,
+        likelihood: Likelihood | None = None,
+        **network,
+    ) -> VAE:
+        model = Model(
+            latent_dim, (Conv if "channels" in network else MLP)(**network), likelihood or Bernoulli()
+        )
         mean = jax.numpy.asarray(np.random.default_rng(seed).uniform(0, 1, shape), jax.numpy.float32)
-        return build_vae(Model(**model), mean, key=jax.random.key(seed))
+        return build_vae(model, mean, key=jax.random.key(seed))
 
     return make

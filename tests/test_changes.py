@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jaxvae.config import Config, Conv, Data, Gaussian, Model
-from jaxvae.config.kinds import Kind
+from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.nested import get_field, to_dict, with_field
 from jaxvae.errors import UserError
 from jaxvae.runs.folder import Workdir

@@ -251,7 +251,7 @@ def test_help_shows_every_field_with_the_experiments_own_defaults(tmp_path):
     from jaxvae.config.experiment_file import load_experiment
     from jaxvae.config.nested import flat, kinds_of, to_dict
 
-    config = load_experiment(CONFIGS / "linear.py")
+    config = load_experiment(ROOT / "configs/linear.py")
     shown = train("--config", "linear", "--help", cwd=tmp_path, COLUMNS="110")
     assert shown.returncode == 0
     text = unframed(shown.stdout)

@@ -7,7 +7,7 @@ import sys
 import jaxvae
 from jaxvae.config import MLP, Adam, Config, Data, Eval, Gaussian, Likelihood, Model, Train
 from jaxvae.config.conversion import convert
-from jaxvae.config.kinds import Kind
+from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.nested import differences, flat, kinds_of, to_dict, with_field
 from jaxvae.config.resumption import MAY_DIFFER
 from jaxvae.models.likelihoods import AbstractLikelihood

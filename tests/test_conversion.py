@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import MLP, Adam, Config, Conv, Data, Gaussian, Model, Train, kinds
+from jaxvae.config import MLP, Adam, Config, Conv, Data, Gaussian, Model, Train
 from jaxvae.config.conversion import convert, show
+from jaxvae.config.kinds.kind import Kind as BaseKind
 from jaxvae.config.nested import flat, get_field, to_dict, with_field
 
 
@@ -212,7 +213,7 @@ def test_whatever_a_field_is_given_it_ends_as_its_type_or_by_name(given):
         declared = get_type_hints(type(get_field(base, section)), include_extras=True)[field]
         config, problems = converted(with_field(base, name, given))
         value = get_field(config, name)
-        if isinstance(declared, type) and issubclass(declared, kinds.Kind):
+        if isinstance(declared, type) and issubclass(declared, BaseKind):
             assert isinstance(value, declared)
         else:
             assert is_of(declared, value), (name, value)

@@ -28,7 +28,7 @@ from pathlib import Path
 import jax, numpy as np
 from jaxvae import load_model
 from jaxvae.runs import manifest
-from jaxvae.config import Config, Data, Eval, Model, Train
+from jaxvae.config import MLP, Config, Data, Eval, Model, Train
 from jaxvae.data.load import load
 from jaxvae.runs.fit import fit
 from jaxvae.runs.run import untrained_state

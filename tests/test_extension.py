@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxvae.runs.manifest import verify
-from tests.own_experiment import EXPERIMENT, NETS
+from tests.own_experiment import EXPERIMENT, KINDS, NETS
 
 ROOT = Path(__file__).parents[1]
 CLOCK = ("seconds", "examples_per_second", "data_wait")
@@ -24,12 +24,13 @@ def folder(tmp_path_factory):
     images = np.random.default_rng(0).integers(0, 256, (120, 6, 5), np.uint8)
     np.savez(folder / "digits.npz", train=images[:96], test=images[96:])
     (folder / "mine.py").write_text(EXPERIMENT)
+    (folder / "kinds.py").write_text(KINDS)
     (folder / "nets.py").write_text(NETS)
     return folder
 
 
-def command(*flags):
-    return [sys.executable, str(ROOT / "train.py"), "--config", "mine.py", *flags]
+def command(*flags, config="mine.py"):
+    return [sys.executable, str(ROOT / "train.py"), "--config", config, *flags]
 
 
 def environment(devices=4):
@@ -38,9 +39,9 @@ def environment(devices=4):
     return {**{name: value for name, value in os.environ.items() if name not in strict}, "XLA_FLAGS": count}
 
 
-def train(folder, *flags, code=0):
+def train(folder, *flags, code=0, config="mine.py"):
     done = subprocess.run(
-        command(*flags),
+        command(*flags, config=config),
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -85,10 +86,10 @@ def test_losses_on_four_devices_are_those_on_one(folder, whole):
     np.testing.assert_allclose(ours, wanted, rtol=1e-4)
 
 
-def test_killed_and_resumed_it_ends_with_the_same_bits(folder, whole):
-    run = folder / "killed"
+def kill(folder, run, config="mine.py"):
+    """Begins a run, and kills it once it has a checkpoint."""
     process = subprocess.Popen(
-        command("--workdir", "killed", "--train.devices", "1"),
+        command("--workdir", run.name, "--train.devices", "1", config=config),
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -100,6 +101,11 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(folder, whole):
         time.sleep(0.002)
     process.kill()
     process.wait()
+
+
+def test_killed_and_resumed_it_ends_with_the_same_bits(folder, whole):
+    run = folder / "killed"
+    kill(folder, run)
     train(folder, "--workdir", "killed", "--train.devices", "1")
     assert verify(run / "checkpoints/40", 40).state == verify(whole / "checkpoints/40", 40).state
     assert lines(run) == lines(whole)
@@ -158,6 +164,83 @@ def test_it_is_refused_once_its_source_changed_or_is_gone_and_a_flag_accepts_the
         assert gone in load(folder, str(whole), code=1)
     finally:
         (folder / "elsewhere.py").rename(folder / "mine.py")
+
+
+@pytest.fixture(scope="module")
+def kinds(folder):
+    """A run of an experiment that names kinds of its own for everything that there are kinds of."""
+    train(folder, "--workdir", "kinds", "--train.devices", "1", config="kinds.py")
+    return folder / "kinds"
+
+
+def test_own_kinds_are_flags_like_ours_and_are_in_the_configuration(folder, kinds):
+    written = json.loads((kinds / "config.json").read_text())
+    assert written["model"]["likelihood"] == {"kind": "sharp", "log_scale": -1.0}
+    assert written["model"]["architecture"] == {"kind": "stock", "width": 8}
+    assert written["objective"] == {"kind": "weighted", "weight": 0.5}
+    assert written["code"]["file"] == str(folder / "kinds.py")
+    for line in lines(kinds):
+        if line["split"] == "train":
+            assert line["loss"] == pytest.approx(line["distortion"] + 0.5 * line["rate"], rel=1e-5)
+    shown = " ".join(train(folder, "--help", config="kinds.py").split())
+    for flag in ("--model.likelihood.log_scale FLOAT", "--objective.weight FLOAT", "--optimizer.epsilon"):
+        assert flag in shown
+    assert "--model.prior {standard_normal," in shown
+    assert "wide: A Gaussian" in shown
+    bad = train(folder, "--objective.weight", "-1", code=2, config="kinds.py")
+    assert "--objective.weight -1.0 cannot work: it must be finite in float32 and not negative" in bad
+    # Ours in the place of one of them, with its own field.
+    flags = "--model.likelihood gaussian --model.likelihood.sigma 0.5 --train.steps 4 --train.devices 1"
+    train(folder, *flags.split(), "--workdir", "ours", config="kinds.py")
+    test = json.loads((folder / "ours" / "summary.json").read_text())["test"]
+    assert test["sigma"] == pytest.approx(0.5)
+
+
+def test_own_kinds_are_trained_on_four_devices_alike_and_resumed_to_the_bit(folder, kinds):
+    train(folder, "--workdir", "kinds4", "--train.devices", "4", config="kinds.py")
+    ours, wanted = (
+        [line["loss"] for line in lines(run) if "loss" in line] for run in (folder / "kinds4", kinds)
+    )
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4)
+    run = folder / "kinds_killed"
+    kill(folder, run, "kinds.py")
+    train(folder, "--workdir", run.name, "--train.devices", "1", config="kinds.py")
+    assert verify(run / "checkpoints/40", 40).state == verify(kinds / "checkpoints/40", 40).state
+    assert lines(run) == lines(kinds)
+
+
+def test_own_kinds_are_found_again_and_refused_once_changed_or_gone(folder, kinds):
+    assert "(6, 5, 1) (3,)" in load(folder, str(kinds))
+    flags = ("--workdir", "kinds", "--train.devices", "1")
+    file = folder / "kinds.py"
+    try:
+        file.write_text(KINDS + "\n# a remark\n")
+        assert "has changed since the run was begun" in load(folder, str(kinds), code=1)
+        assert "has changed since the run was begun" in train(folder, *flags, code=2, config="kinds.py")
+        accept = ("--code.accept_changed", "True")
+        assert "is finished at step 40" in train(folder, *flags, *accept, config="kinds.py")
+        file.unlink()
+        assert f"{file}, whose code this run is made with, is gone" in load(folder, str(kinds), code=1)
+    finally:
+        file.write_text(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("builds = SharpLikelihood", "builds = 3", "Sharp.builds must be a subclass of"),
+        ('kind = "sharp"', 'kind = "gaussian"', "kind 'gaussian' of Sharp is taken by Gaussian of jaxvae"),
+        ('"real"', '"binary"', "takes pixels that are 0 or 1"),
+        ("optax.adabelief(1.0, eps=epsilon)", "1.0", "Belief.builds must return an optax.GradientTransf"),
+        ("likelihood=Sharp()", "likelihood=Sharp(sigma=1)", "sigma is no field of Sharp: It has log_scale"),
+    ],
+)
+def test_a_mistake_in_a_kind_is_one_message_before_anything_is_written(folder, old, new, said):
+    (folder / "wrong.py").write_text(KINDS.replace(old, new))
+    error = train(folder, "--workdir", "wrong", code=2, config="wrong.py")
+    assert said in error
+    assert "Traceback" not in error
+    assert not (folder / "wrong").exists()
 
 
 @pytest.mark.parametrize(

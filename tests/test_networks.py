@@ -144,6 +144,6 @@ def test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32(architect
 
 
 def test_sigma_keeps_the_digits_that_bfloat16_has_not(make_vae):
-    vae = make_vae(shape=(2, 2, 1), latent_dim=2, hidden=(4,), likelihood="gaussian", sigma=0.3)
+    vae = make_vae(shape=(2, 2, 1), latent_dim=2, hidden=(4,), likelihood=config.Gaussian(sigma=0.3))
     low: Any = vae.in_precision("bfloat16")
     np.testing.assert_allclose(np.exp(float(low.decode(jnp.zeros(2)).log_scale)), 0.3, rtol=1e-5)

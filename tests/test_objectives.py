@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvae.config import Gaussian
 from jaxvae.models.noise import normal
 from jaxvae.models.objectives import elbo_terms, importance_weighted_bounds
 
@@ -45,12 +46,12 @@ def in_float64(model):
         ((28, 28, 1), {"latent_dim": 40, "hidden": (200, 100), "activation": "tanh"}, "tanh"),
         (
             (28, 28, 1),
-            {"latent_dim": 10, "hidden": (), "likelihood": "gaussian", "learn_sigma": True},
+            {"latent_dim": 10, "hidden": (), "likelihood": Gaussian(learn_sigma=True)},
             "tanh",
         ),
         # Sums of more than 32,768 numbers are where some CPU compilers were caught dropping elements.
         ((128, 128, 3), {"latent_dim": 8, "hidden": (16,), "activation": "tanh"}, "tanh"),
-        ((128, 128, 3), {"latent_dim": 8, "hidden": (), "likelihood": "gaussian", "sigma": 0.5}, "tanh"),
+        ((128, 128, 3), {"latent_dim": 8, "hidden": (), "likelihood": Gaussian(sigma=0.5)}, "tanh"),
     ],
 )
 def test_jitted_elbo_and_gradient_equal_float64_numpy(make_vae, shape, model, activation):
@@ -104,7 +105,7 @@ def test_jitted_elbo_and_gradient_equal_float64_numpy(make_vae, shape, model, ac
 
 def linear_vae(make_vae):
     """A linear VAE with its exact posterior: log p(x) and the optimal encoder are known in closed form."""
-    model = make_vae(shape=(4, 4, 1), latent_dim=2, hidden=(), likelihood="gaussian", sigma=0.7)
+    model = make_vae(shape=(4, 4, 1), latent_dim=2, hidden=(), likelihood=Gaussian(sigma=0.7))
     rng = np.random.default_rng(5)
     basis, _ = np.linalg.qr(rng.normal(size=(16, 2)))
     w, mu = basis * [1.5, 0.8], rng.normal(size=16)
@@ -186,7 +187,7 @@ def test_the_importance_weighted_bound_grows_with_its_samples_from_the_elbo(make
 
 
 def test_nothing_overflows_when_weights_differ_by_thousands_of_nats(make_vae):
-    model = make_vae(latent_dim=5, hidden=(30,), likelihood="gaussian", sigma=0.001)
+    model = make_vae(latent_dim=5, hidden=(30,), likelihood=Gaussian(sigma=0.001))
     x = jnp.ones((28, 28, 1))
     bounds = importance_weighted_bounds(model, x, jax.random.key(0), 16)
     assert np.isfinite(bounds.importance_weighted)

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import MLP, Adam, Bernoulli, Config, Data, Gaussian, Model, Train
-from jaxvae.models.objectives import ELBO
+from jaxvae.config import ELBO, MLP, Adam, Bernoulli, Config, Data, Gaussian, Model, Train
+from jaxvae.models.objectives import ELBOObjective
 from jaxvae.training.parallel import AXIS, map_over_devices, replicate, split_batch
 from jaxvae.training.state import initial_state
 from jaxvae.training.step import (
@@ -93,7 +93,8 @@ def test_a_step_is_the_gradient_of_the_mean_over_the_batch_then_adam():
     x, keys = inputs_of(
         config.data, train_keys(config), state.step, positions, jnp.asarray(ROWS[0]), jnp.asarray(IMAGES)
     )
-    grads = jax.jit(jax.grad(lambda m: batch_loss(m, x, keys, ELBO(), jnp.int32(0), "float32", AXIS)[0]))(
+    elbo = ELBOObjective()
+    grads = jax.jit(jax.grad(lambda m: batch_loss(m, x, keys, elbo, jnp.int32(0), "float32", AXIS)[0]))(
         state.model
     )
     after, _ = run(config, calls=[(0, 1)])

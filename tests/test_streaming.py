@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.config import Config, Train
+from jaxvae.config import Config, Conv, Gaussian, Train
 from jaxvae.config.fields import Placement
 from jaxvae.data import streaming
 from jaxvae.data.load import Dataset, load

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvae import config
 from jaxvae.config import Config, Data, Model
 from jaxvae.data import load
 from jaxvae.models.build import build_vae
@@ -12,7 +13,7 @@ from jaxvae.runs.evaluation import Evaluator
 
 
 def test_all_leaves_are_float32_arrays(make_vae):
-    for likelihood in ("bernoulli", "gaussian"):
+    for likelihood in (config.Bernoulli(), config.Gaussian()):
         leaves = jax.tree.leaves(make_vae(likelihood=likelihood))
         assert all(isinstance(leaf, jax.Array) and leaf.dtype == jnp.float32 for leaf in leaves)
 
@@ -28,7 +29,7 @@ def test_reconstruction_and_samples_are_decoder_means(make_vae):
 
 @pytest.mark.parametrize("learned", [True, False])
 def test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told(make_vae, learned):
-    model = make_vae(latent_dim=2, hidden=(), likelihood="gaussian", sigma=0.3, learn_sigma=learned)
+    model = make_vae(latent_dim=2, hidden=(), likelihood=config.Gaussian(sigma=0.3, learn_sigma=learned))
     z = jnp.ones(2)
     assert isinstance(model.decode(z), Gaussian)
     np.testing.assert_allclose(jnp.exp(model.likelihood.log_sigma), 0.3, rtol=1e-5)
@@ -37,7 +38,7 @@ def test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told(make_vae, l
 
 
 def test_without_hidden_layers_encoder_and_decoder_are_affine(make_vae):
-    model = make_vae(latent_dim=3, hidden=(), likelihood="gaussian")
+    model = make_vae(latent_dim=3, hidden=(), likelihood=config.Gaussian())
     z = jax.random.normal(jax.random.key(0), (2, 3))
     x = jax.random.normal(jax.random.key(1), (2, 28, 28, 1))
     for f, (a, b) in ((model.decoder, z), (lambda x: model.encoder(x).mean, x)):
@@ -80,7 +81,7 @@ def test_every_public_method_says_what_is_wrong_with_what_it_is_given(make_vae):
 
 
 def test_what_a_gaussian_model_draws_can_be_encoded(make_vae):
-    model = make_vae(latent_dim=3, hidden=(8,), likelihood="gaussian")
+    model = make_vae(latent_dim=3, hidden=(8,), likelihood=config.Gaussian())
     last = model.decoder.mlp.layers[-1]
     replaced = (jnp.zeros_like(last.weight), jnp.full(784, 1.2))
     bright = eqx.tree_at(

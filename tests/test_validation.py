@@ -24,7 +24,7 @@ from jaxvae.config import (
     Objective,
     Train,
 )
-from jaxvae.config.kinds import Kind
+from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.nested import kinds_of, to_dict, with_field
 from jaxvae.config.validation import Origin, validate
 from jaxvae.errors import UserError

@@ -1,9 +1,8 @@
 """What can an experiment set, and what is said of values that cannot work? Dataclasses only, without JAX.
 
 - ``fields``: every section's fields, their defaults and their ``--help``.
-- ``kinds``: what is a kind? ``architecture``, ``likelihood``, ``posterior``, ``prior``, ``objective`` and
-  ``optimizer`` are families of them, in ``networks``, ``likelihoods``, ``posteriors``, ``priors``,
-  ``objectives`` and ``optimizers``.
+- ``kinds``: which likelihoods, posteriors, priors, networks, objectives and optimisers there are, and the
+  fields of each.
 - ``ranges``: which values of a type can work.
 - ``validation``: which values cannot work together, wherever a configuration comes from.
 - ``conversion``: has a value the type and the range that its field declares?
@@ -16,19 +15,9 @@
 Knows nothing of the other folders but paths (``system``) and errors. A kind only names what it builds.
 """
 
-from jaxvae.config import likelihoods, networks, objectives, optimizers, posteriors, priors
+from jaxvae.config import kinds
 from jaxvae.config.fields import Code, Config, Data, Eval, Model, Train
-from jaxvae.config.likelihoods import *
-from jaxvae.config.networks import *
-from jaxvae.config.objectives import *
-from jaxvae.config.optimizers import *
-from jaxvae.config.posteriors import *
-from jaxvae.config.priors import *
+from jaxvae.config.kinds import *
 
 __all__ = ["Code", "Config", "Data", "Eval", "Model", "Train"]
-__all__ += likelihoods.__all__
-__all__ += networks.__all__
-__all__ += objectives.__all__
-__all__ += optimizers.__all__
-__all__ += posteriors.__all__
-__all__ += priors.__all__
+__all__ += kinds.__all__

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from jaxvae.config.earlier_versions import MOVED
 from jaxvae.config.fields import Config
-from jaxvae.config.kinds import Kind
+from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.ranges import Range
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jaxvae.config.kinds import Kind
-from jaxvae.config.likelihoods import Likelihood
-from jaxvae.config.networks import Architecture
-from jaxvae.config.optimizers import Optimizer
+from jaxvae.config.kinds.kind import Kind
+from jaxvae.config.kinds.likelihoods import Likelihood
+from jaxvae.config.kinds.networks import Architecture
+from jaxvae.config.kinds.optimizers import Optimizer
 
 MOVED = {
     "model.channels": "model.architecture.channels",

@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxvae import config as fields
 from jaxvae.config.conversion import suggest, unknown_field
 from jaxvae.config.fields import Config
-from jaxvae.config.kinds import Kind
+from jaxvae.config.kinds.kind import Kind, kind_of_name
 from jaxvae.config.own_code import own_code, run_file
 from jaxvae.config.validation import Origin, validate
 from jaxvae.errors import ReportedError, UserError
@@ -88,7 +88,7 @@ def _described(error: BaseException) -> str:
         return kind
     found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
     if found is not None and isinstance(error, TypeError):
-        section, field = getattr(fields, found[1], None), found[2]
+        section, field = getattr(fields, found[1], None) or kind_of_name(found[1]), found[2]
         if isinstance(section, type) and dataclasses.is_dataclass(section):
             known = [each.name for each in dataclasses.fields(section)]
             name = found[1] if issubclass(section, Kind) else found[1].lower()

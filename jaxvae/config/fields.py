@@ -7,13 +7,13 @@ field is its ``--help``. What is a kind, such as the likelihood, has its fields 
 import dataclasses
 from typing import Literal
 
-from jaxvae.config.kinds import Needs
-from jaxvae.config.likelihoods import Bernoulli, Likelihood
-from jaxvae.config.networks import MLP, Architecture
-from jaxvae.config.objectives import ELBO, Objective
-from jaxvae.config.optimizers import Adam, Optimizer
-from jaxvae.config.posteriors import DiagonalGaussian, Posterior
-from jaxvae.config.priors import Prior, StandardNormal
+from jaxvae.config.kinds.kind import Needs
+from jaxvae.config.kinds.likelihoods import Bernoulli, Likelihood
+from jaxvae.config.kinds.networks import MLP, Architecture
+from jaxvae.config.kinds.objectives import ELBO, Objective
+from jaxvae.config.kinds.optimizers import Adam, Optimizer
+from jaxvae.config.kinds.posteriors import DiagonalGaussian, Posterior
+from jaxvae.config.kinds.priors import Prior, StandardNormal
 from jaxvae.config.ranges import Count, Path, Seed, Several, Share, Workers
 
 Binarization = Literal["none", "threshold", "static", "dynamic"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxvae.config.fields import Config
-from jaxvae.config.kinds import Kind
+from jaxvae.config.kinds.kind import Kind
 
 
 def to_dict(config: Any) -> dict[str, Any]:

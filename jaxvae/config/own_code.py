@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.config.fields import Code, Config
-from jaxvae.config.kinds import is_own
+from jaxvae.config.kinds.kind import is_own
 from jaxvae.config.nested import kinds_of
 from jaxvae.errors import UserError
 

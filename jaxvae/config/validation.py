@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from jaxvae.config.conversion import Problem, convert, show
 from jaxvae.config.earlier_versions import upgraded
 from jaxvae.config.fields import FIXED_PARTS, Config
-from jaxvae.config.kinds import Needs
-from jaxvae.config.likelihoods import Likelihood
+from jaxvae.config.kinds.kind import Needs
+from jaxvae.config.kinds.likelihoods import Likelihood
 from jaxvae.config.nested import flat, get_field, kinds_of, to_dict, with_field
 from jaxvae.errors import UserError
 

@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from jaxvae.config import Config, Model, Network
-from jaxvae.config.kinds import Kind, imported
+from jaxvae.config.kinds.kind import Kind, imported
 from jaxvae.config.own_code import own_function
 from jaxvae.errors import UserError
 from jaxvae.models.likelihoods import AbstractLikelihood
@@ -27,20 +27,25 @@ def build_model(
     Raises UserError if ``build`` gives anything but an ``AbstractVAE`` for such images.
     """
     if (build := own_function(config.code, "build")) is None:
-        return build_vae(config.model, pixel_mean, key=key)
-    model = build(config, pixel_mean, key=key)
+        model = build_vae(config.model, pixel_mean, key=key)
+    else:
+        model = build(config, pixel_mean, key=key)
+        _check_own(model, config, pixel_mean.shape)
+    arrays, rest = partition(model)
+    return model if rest is None else StaticVAE(arrays, rest)
+
+
+def _check_own(model: Any, config: Config, image_shape: tuple[int, ...]) -> None:
     if not isinstance(model, AbstractVAE):
         raise UserError(
             f"build in {config.code.file} must return a jaxvae.models.vae.AbstractVAE, not "
             f"{type(model).__name__}"
         )
-    if tuple(model.image_shape) != pixel_mean.shape:
+    if tuple(model.image_shape) != image_shape:
         raise UserError(
             f"build in {config.code.file} gives a model for images of {model.image_shape}; "
-            f"these are {pixel_mean.shape}"
+            f"these are {image_shape}"
         )
-    arrays, rest = partition(model)
-    return model if rest is None else StaticVAE(arrays, rest)
 
 
 def build_objective(config: Config) -> AbstractObjective:
@@ -78,8 +83,9 @@ def build_vae(config: Model, pixel_mean: Float[Array, "height width channel"], *
     prior = prior.build(latents, pixel_mean, key=key_prior, **config.prior.arguments())
     assert isinstance(network, Network)
     fields, output_bias = network.arguments(), likelihood.initial_outputs(pixel_mean)
-    encoder = imported(network.encoder)(image_shape, posterior, key=key_encoder, **fields)
-    decoder = imported(network.decoder)(latents, output_bias, key=key_decoder, **fields)
+    # Of the class: a function that is an attribute of an instance becomes a method.
+    encoder = imported(type(network).encoder)(image_shape, posterior, key=key_encoder, **fields)
+    decoder = imported(type(network).decoder)(latents, output_bias, key=key_decoder, **fields)
     return VAE(encoder, decoder, likelihood, latents, image_shape, prior)
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxvae.config.likelihoods import Pixels
+from jaxvae.config.kinds.likelihoods import Pixels
 from jaxvae.models.distributions import (
     AbstractDistribution,
     Bernoulli,

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxvae.config.networks import Activation
+from jaxvae.config.kinds.networks import Activation
 from jaxvae.models.convolution import SIZE, double, halve
 from jaxvae.models.distributions import AbstractDistribution
 from jaxvae.models.posteriors import AbstractPosterior

@@ -65,7 +65,7 @@ class AbstractObjective(eqx.Module):
         Losses and gradients are then averaged over the devices, which are the mapped axis ``axis_name``."""
 
 
-class ELBO(AbstractObjective):
+class ELBOObjective(AbstractObjective):
     """``mean(distortion) + w_t mean(rate)``, ``w_t = beta min(1, (t + 1) / beta_warmup_steps)``: minus the
     ELBO where the weight is 1 (beta: Higgins et al. 2017; warm-up: Bowman et al. 2015, arXiv 1511.06349)."""
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from jaxvae.config.kinds import Kind
+from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.ranges import Scale
 
 __all__ = ["Bernoulli", "Gaussian", "Likelihood"]

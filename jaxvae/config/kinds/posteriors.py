@@ -1,6 +1,6 @@
 """Which approximate posteriors q(z|x) are there, and what can be set of each?"""
 
-from jaxvae.config.kinds import Kind
+from jaxvae.config.kinds.kind import Kind
 
 __all__ = ["DiagonalGaussian", "Posterior"]
 

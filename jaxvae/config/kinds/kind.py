@@ -84,7 +84,8 @@ class Kind:
 
     def implementation(self) -> Any:
         """The class or function that the kind stands for."""
-        return imported(self.builds)
+        # Of the class: a function that is an attribute of an instance becomes a method.
+        return imported(type(self).builds)
 
     def unused(self) -> Mapping[str, Needs]:
         """Its fields that have no effect beside the values of the others."""
@@ -103,6 +104,12 @@ _KINDS: dict[type[Kind], dict[str, type[Kind]]] = {}
 
 def _is_ours(kind: type[Kind]) -> bool:
     return kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def kind_of_name(name: str) -> type[Kind] | None:
+    """The kind whose class has this name."""
+    every = (kind for kinds in _KINDS.values() for kind in kinds.values())
+    return next((kind for kind in every if kind.__name__ == name), None)
 
 
 def is_own(kind: Kind) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from jaxvae.config.kinds import Kind, Needs
+from jaxvae.config.kinds.kind import Kind, Needs
 from jaxvae.config.ranges import Channels, Widths
 
 __all__ = ["MLP", "Architecture", "Conv", "Network"]

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from jaxvae.config.kinds import Kind
+from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.ranges import Decay, NotNegative, Positive, Whole
 
 __all__ = ["SGD", "Adam", "AdamW", "Adamax", "Lion", "Muon", "Optimizer"]

@@ -1,6 +1,6 @@
 """Which objectives are there, and what can be set of each?"""
 
-from jaxvae.config.kinds import Kind, Needs
+from jaxvae.config.kinds.kind import Kind, Needs
 from jaxvae.config.ranges import NotNegative, Whole
 
 __all__ = ["ELBO", "Objective"]
@@ -14,7 +14,7 @@ class ELBO(Objective):
     """distortion + beta * rate: minus the ELBO where beta is 1."""
 
     kind = "elbo"
-    builds = "jaxvae.models.objectives:ELBO"
+    builds = "jaxvae.models.objectives:ELBOObjective"
     beta: NotNegative = 1.0
     """Weight of the rate KL[q(z|x) || p(z)]; at 1 the loss is minus the ELBO."""
     beta_warmup_steps: Whole = 0
