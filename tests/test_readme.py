@@ -27,6 +27,18 @@ def test_the_model_of_ones_own_trains_and_is_loaded(tmp_path, monkeypatch, digit
     assert model.encode(np.zeros((28, 28, 1))).mean.shape == (3,)
 
 
+def test_the_kind_of_ones_own_trains_by_its_flag_and_is_loaded(tmp_path, monkeypatch, digits, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "own-model.md").read_text()
+    (own,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    Path("mine.py").write_text(own)
+    flags = [*SHORT, "--data.name", digits, "--model.likelihood.scale", "0.2"]
+    assert main(ROOT / "configs", flags) == 0, capsys.readouterr().err
+    assert jaxvae.Run("runs/mine").config.model.likelihood.kind == "laplace"
+    draw = jaxvae.load_model("runs/mine").generate(key=jax.random.key(0))
+    assert draw.scale == 0.2
+
+
 def test_the_other_examples_name_what_there_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images = np.random.default_rng(0).integers(0, 2, (40, 5, 4), np.uint8) * 255
