@@ -258,10 +258,10 @@ MUTANTS = [
     *_area(
         "the run",
         "runs/loop",
-        ("interim scores are of the weights, not their average", "self.evaluator.dispatch(state.evaluated, self.config.eval.interim", "self.evaluator.dispatch(state.model, self.config.eval.interim", SCORES),
-        ("interim pictures are of the weights", "pictures = self.evaluator.pictures(state.evaluated)\n            self", "pictures = self.evaluator.pictures(state.model)\n            self", PICTURES),
-        ("final pictures are of the weights", "pictures = self.evaluator.pictures(state.evaluated)\n        scores", "pictures = self.evaluator.pictures(state.model)\n        scores", PICTURES),
-        ("final scores are of the weights", "scores = self.evaluator.dispatch(state.evaluated, samples)", "scores = self.evaluator.dispatch(state.model, samples)", SCORES),
+        ("interim scores are of the weights, not their average", "model = state.evaluation_model\n                scores", "model = state.model\n                scores", SCORES),
+        ("interim pictures are of the weights", "pictures = self.evaluator.pictures(model)\n            self", "pictures = self.evaluator.pictures(state.model)\n            self", PICTURES),
+        ("final pictures are of the weights", "pictures = self.evaluator.pictures(state.evaluation_model)\n        scores", "pictures = self.evaluator.pictures(state.model)\n        scores", PICTURES),
+        ("final scores are of the weights", "scores = self.evaluator.dispatch(state.evaluation_model, samples)", "scores = self.evaluator.dispatch(state.model, samples)", SCORES),
         ("interim scores take the final number of samples", "samples = self.config.eval.interim_importance_samples\n", "samples = self.config.eval.importance_samples\n", SCORES),
         ("log lines divide by log_every", "steps = totals.steps or math.nan", "steps = self.config.train.log_every", LINES),
         ("the log's ELBO is the loss", '"elbo": -(rate + distortion)', '"elbo": -totals.loss / steps + rate', LINES),
@@ -282,12 +282,11 @@ MUTANTS = [
         "the run",
         "runs/replay",
         ("another image is named", "(training image {indices[worst]})", "(training image {worst})", REPLAY),
-        ("a replay begins after the step", ", until=step)", ", until=None)", REPLAY),
     ),
     *_area(
         "the run",
         "runs/run",
-        ("the weights are loaded, not their average", "[:1]).evaluated", "[:1]).model", f"{RUN}::test_the_loaded_model_is_the_average_at_the_last_step"),
+        ("the weights are loaded, not their average", "[:1]).evaluation_model", "[:1]).model", f"{RUN}::test_the_loaded_model_is_the_average_at_the_last_step"),
     ),
     *_area(
         "files of a run",
@@ -682,6 +681,11 @@ MUTANTS = [
         ("hidden widths are not mirrored", "mlp = MLP((latent_dim, *hidden[::-1], height", "mlp = MLP((latent_dim, *hidden, height", LAYERS),
         ("a convolutional decoder's widths are not mirrored", "self.mlp = MLP((latent_dim, *hidden[::-1], math", "self.mlp = MLP((latent_dim, *hidden, math", LAYERS),
         ("channels are not mirrored", "channels)[::-1]\n", "channels[::-1])[::-1]\n", LAYERS),
+    ),
+    *_area(
+        "the run",
+        "runs/run",
+        ("a replay begins after the step", "restored = checkpoints.read(like, until=step)", "restored = checkpoints.read(like, until=None)", REPLAY),
     ),
     *_area(
         "optimiser",

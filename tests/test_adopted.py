@@ -100,8 +100,8 @@ def test_it_is_saved_read_scored_drawn_and_diagnosed(model, tmp_path):
     checkpoints.close()
     back = replicate(restored.state, jax.devices()[:1])
     evaluator = Evaluator(CONFIG, IMAGES, jax.devices()[:1])
-    assert np.isfinite(evaluator.summarise(evaluator.dispatch(back.evaluated, 2), 2)["nll"])
-    assert evaluator.pictures(back.evaluated)[0].shape == (100, 8, 8, 1)
+    assert np.isfinite(evaluator.summarise(evaluator.dispatch(back.evaluation_model, 2), 2)["nll"])
+    assert evaluator.pictures(back.evaluation_model)[0].shape == (100, 8, 8, 1)
     seen = diagnose(CONFIG, state, jnp.arange(16), jnp.asarray(IMAGES))
     assert np.isfinite(seen.gradient_norm)
     assert float(seen.gradients.encoder.arrays.mlp.layers[0].weight) > 0

@@ -33,7 +33,7 @@ def test_what_was_not_used_for_longest_goes_and_nothing_of_others(tmp_path):
         (tmp_path / name).write_text("mine")
         os.utime(tmp_path / name, (1, 1))
     (tmp_path / ("1" * 63)).mkdir()
-    cache = Cache(tmp_path, kept=3)
+    cache = Cache(tmp_path, capacity=3)
     for age, letter in enumerate("dcba"):
         cache.write(letter * 64, letter.encode())
         os.utime(tmp_path / (letter * 64), (1000 - 100 * age, 1000 - 100 * age))

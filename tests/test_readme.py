@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,7 +36,7 @@ def test_the_kind_of_ones_own_trains_by_its_flag_and_is_loaded(tmp_path, monkeyp
     flags = [*SHORT, "--data.name", digits, "--model.likelihood.scale", "0.2"]
     assert main(ROOT / "configs", flags) == 0, capsys.readouterr().err
     assert jaxvae.Run("runs/mine").config.model.likelihood.kind == "laplace"
-    draw = jaxvae.load_model("runs/mine").generate(key=jax.random.key(0))
+    draw: Any = jaxvae.load_model("runs/mine").generate(key=jax.random.key(0))
     assert draw.scale == 0.2
 
 

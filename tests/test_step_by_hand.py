@@ -69,7 +69,7 @@ def test_eight_steps_are_those_written_out(name):
         run.step()
         run.step()
         close(state.model, run.model)
-        close(state.evaluated, run.average)
+        close(state.evaluation_model, run.average)
         close((state.opt_state.mu, state.opt_state.nu), (run.mean, run.square))
         rate, distortion, loss, _, _ = np.sum(
             run.steps[step // config.train.log_every * config.train.log_every :], 0

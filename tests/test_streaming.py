@@ -84,7 +84,7 @@ def test_a_feed_brings_the_images_that_the_order_names(tmp_path):
     for images in (IMAGES, mapped):
         feed = TrainFeed(config, images, devices, start=10, stop=40, steps=5)
         for step in range(10, 40, 5):
-            chunk = feed.take(step, None)
+            chunk = feed.images_for(step, None)
             assert chunk.shape == (2, 5, 4, 5, 4, 3)
             np.testing.assert_array_equal(chunk, IMAGES[call_indices(config, 60, step, 5, 2)])
         feed.close()
@@ -94,7 +94,7 @@ def test_a_feed_that_is_asked_out_of_order_refuses():
     config = Config(train=Train(steps=40, batch_size=8))
     feed = TrainFeed(config, IMAGES, jax.devices()[:1], start=0, stop=40, steps=5)
     with pytest.raises(AssertionError):
-        feed.take(5, None)
+        feed.images_for(5, None)
     feed.close()
 
 
@@ -201,13 +201,13 @@ def test_a_file_that_cannot_be_read_stops_the_run_and_names_it(tmp_path):
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     config, device = Config(train=Train(steps=4000)), jax.devices()[:1]
     feed = TrainFeed(config, mapped, device, start=0, stop=4000, steps=5)
-    feed.take(0, None)
+    feed.images_for(0, None)
     np.save(tmp_path / "b.npy", IMAGES)
     (tmp_path / "b.npy").rename(tmp_path / "a.npy")
 
     def go_on():
         for step in range(5, 4000, 5):
-            feed.take(step, None)
+            feed.images_for(step, None)
 
     with pytest.raises(RunError, match=r"a\.npy was changed while the run read images from it"):
         go_on()

@@ -244,7 +244,8 @@ from jaxvae.training.state import initial_state
 config = experiment("conv", 128)
 test, shape = load(config.data).test, jax.ShapeDtypeStruct
 evaluator = Evaluator(config, test, jax.devices())
-model = jax.eval_shape(lambda m: initial_state(config, m), shape(test.shape[1:], jnp.float32)).evaluated
+mean = shape(test.shape[1:], jnp.float32)
+model = jax.eval_shape(lambda m: initial_state(config, m), mean).evaluation_model
 keys = jax.eval_shape(lambda: evaluator._keys)
 indices, samples = shape((1, 20, 500), jnp.int32), shape((), jnp.int32)
 mapped = evaluator.map_scores(tpu_compiler.topology_devices("v5e:1x1"))

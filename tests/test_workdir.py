@@ -64,7 +64,7 @@ def test_what_a_kill_or_a_disk_left_is_in_nobodys_way(tmp_path, names):
     (tmp_path / "lock").write_text('{"process": 1, "host": "gone"}\n' if names else "")
     folder = Workdir(tmp_path)
     assert folder.check(Config()) == {}
-    lock = folder.take()
+    lock = folder.claim()
     folder.prepare(Config())
     lock.release()
     left = everything(tmp_path)

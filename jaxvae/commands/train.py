@@ -115,7 +115,7 @@ def _run(command: Command, signals: Signals, started: float) -> None:
             processes.join(*several)
             # JAX has replaced our handler of SIGTERM by its own, so ours is installed again. The reports of
             # the calls tell the other processes to stop.
-            signals.take()
+            signals.install()
         from jaxvae.runs.fit import fit
         from jaxvae.runs.replay import replay
         from jaxvae.training.compiled_programs import users_cache

@@ -40,7 +40,7 @@ _PARTIAL = re.compile(r"[0-9a-f]+-[0-9a-f]{16}\.partial")
 """Names of folders in which arrays are being written."""
 
 
-def kept(source: Source, data: Data) -> Dataset:
+def decoded(source: Source, data: Data) -> Dataset:
     """The images of a source as two memory maps, decoded now if they were not decoded before.
 
     Waits for another process that decodes the same images. A process that is killed while it decodes leaves

@@ -57,7 +57,7 @@ def _load(config: Data) -> Dataset:
         refuse_useless(config, BUNDLED, frozenset())
         return _mnist()
     # Imported here, because the bundled images need none of these.
-    from jaxvae.data.decoded_cache import kept
+    from jaxvae.data.decoded_cache import decoded
     from jaxvae.data.sources.resizing import background
 
     background(config)
@@ -65,7 +65,7 @@ def _load(config: Data) -> Dataset:
     refuse_useless(config, source.title, source.uses)
     ready = source.ready()
     return (
-        kept(source, config)
+        decoded(source, config)
         if ready is None
         else Dataset(*ready, source.title, None, one_line(source.remarks))
     )

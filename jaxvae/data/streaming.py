@@ -139,7 +139,7 @@ class TrainFeed(ImageStream):
         self._step, self._steps = start, steps
         super().__init__(images, rows, (stop - start) // steps, devices, config.data.workers)
 
-    def take(self, step: int, running: Any) -> UInt8[Array, "device step local height width channel"]:
+    def images_for(self, step: int, running: Any) -> UInt8[Array, "device step local height width channel"]:
         """The images of the call that begins with ``step``, which must be the next in order."""
         assert step == self._step, (step, self._step)
         self._step += self._steps

@@ -15,7 +15,7 @@ from jaxvae.errors import RunError, UserError
 from jaxvae.profiling.hlo import Program, describe, part_of_step, read_program
 from jaxvae.profiling.trace import Timeline, read_timeline
 from jaxvae.runs.folder import Workdir
-from jaxvae.runs.replay import state_before
+from jaxvae.runs.run import state_before
 from jaxvae.training import processes
 from jaxvae.training.fused_steps import TrainCall, steps_per_call
 from jaxvae.training.parallel import devices_for, replicate

@@ -25,7 +25,7 @@ from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.folder import Workdir
 from jaxvae.runs.goodput import Goodput
 from jaxvae.runs.loggers import Console, JSONLines, Logger, PNGFiles
-from jaxvae.runs.loop import Loop, Outlet, writing
+from jaxvae.runs.loop import Loop, Outputs, writing
 from jaxvae.runs.metrics import MetricsFile
 from jaxvae.runs.progress import Watcher
 from jaxvae.runs.run import untrained_state
@@ -84,14 +84,14 @@ def fit(
         begun = processes.first_does(
             lambda: _begin(stack, config, folder, dataset, shapes, watcher, started, loggers)
         )
-        begun = begun or _Begun({}, None, Outlet(None, None, Goodput(None, started)))
+        begun = begun or _Begun({}, None, Outputs(None, None, Goodput(None, started)))
         step = int(processes.broadcast(np.asarray(begun.step)))
         _announce(watcher, folder, config, step, begun)
         watcher.images(dataset, places)
         if step < config.train.steps and processes.is_first():
             for warning in warnings(config, dataset.train):
                 watcher.say(f"Warning: {warning}.")
-        begun.outlet.goodput.until_now("setup")
+        begun.outputs.goodput.until_now("setup")
         # The compiler's own thread has first what this one soon waits for, training, and then evaluation.
         compiler, placed = stack.enter_context(Compiler(cache)), shapes_replicated(shapes, devices)
         call = None
@@ -106,9 +106,9 @@ def fit(
             state = restored.state
         state = replicate(processes.broadcast(state), devices)
         evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
-        evaluator.prepare(placed.evaluated, compiler)
+        evaluator.prepare(placed.evaluation_model, compiler)
         loop = Loop(
-            config, folder, devices, dataset, watcher, evaluator, begun.outlet, signals or NoSignals()
+            config, folder, devices, dataset, watcher, evaluator, begun.outputs, signals or NoSignals()
         )
         throughput: dict[str, float | None] = dict.fromkeys(THROUGHPUT)
         if call is not None:
@@ -151,7 +151,7 @@ class _Begun(NamedTuple):
 
     changed: dict[str, tuple]
     restored: Restored | None
-    outlet: Outlet
+    outputs: Outputs
 
     @property
     def step(self) -> int:
@@ -171,7 +171,7 @@ def _begin(
 ) -> _Begun:
     """Takes the folder, and reads what the run goes on from; writes only once nothing can be refused."""
     folder.check(config)
-    lock: Lock = folder.take()
+    lock: Lock = folder.claim()
     stack.callback(lock.release)
     changed = folder.check(config)
     checkpoints = Checkpoints(folder.checkpoints, config.train.checkpoints_kept)
@@ -206,7 +206,7 @@ def _begin(
         goodput.write()
     except OSError as error:
         raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
-    return _Begun(changed, restored, Outlet(checkpoints, metrics, goodput, loggers, record))
+    return _Begun(changed, restored, Outputs(checkpoints, metrics, goodput, loggers, record))
 
 
 def _close(logger: Logger, config: Config, folder: Workdir, watcher: Watcher) -> None:
@@ -225,24 +225,24 @@ def _finish(
 ) -> dict[str, Any]:
     """Evaluates the last state with the full number of samples and writes the summary."""
     step = config.train.steps
-    test = loop.evaluate_last(state, state.evaluated.summary())
-    loop.outlet.goodput.until_now("evaluate")
+    test = loop.evaluate_last(state, state.evaluation_model.summary())
+    loop.outputs.goodput.until_now("evaluate")
     if throughput["train_seconds"] is None:
         throughput |= throughput_before(folder.summary)
     device = devices[0]
     summary = {
         "step": step,
         "test": test,
-        "data": describe_data(config, loop.dataset, loop.outlet.record),
+        "data": describe_data(config, loop.dataset, loop.outputs.record),
         "throughput": throughput,
         "device": {"platform": device.platform, "kind": device.device_kind, "count": len(devices)},
         "versions": versions(),
-        "goodput": loop.outlet.goodput.summary(),
+        "goodput": loop.outputs.goodput.summary(),
     }
     if processes.is_first():
         try:
-            loop.outlet.goodput.secured(step)
-            loop.outlet.goodput.write()
+            loop.outputs.goodput.secured(step)
+            loop.outputs.goodput.write()
             write_json(folder.summary, summary)
         except OSError as error:
             raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error

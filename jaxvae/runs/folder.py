@@ -180,7 +180,7 @@ class Workdir:
                 f"{config.data.name} may be others: repeat its values{fields}"
             )
 
-    def take(self) -> Lock:
+    def claim(self) -> Lock:
         """Creates the folder and locks it against other processes until the lock is released.
 
         Raises UserError if another process holds the lock, or if the folder cannot be created or written.

@@ -33,10 +33,10 @@ from jaxvae.training import processes
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import Device, local_devices
 from jaxvae.training.state import TrainState
-from jaxvae.training.step import Report
+from jaxvae.training.step import CallReport
 
 
-class Outlet(NamedTuple):
+class Outputs(NamedTuple):
     """Where the first process writes; the others have only a ledger that is never read."""
 
     checkpoints: Checkpoints | None
@@ -67,7 +67,7 @@ class _Due(NamedTuple):
 
     step: int
     steps: int
-    report: Report
+    report: CallReport
     scores: list[Bounds] | None
     pictures: tuple[Array, Array] | None
     saved: TrainState | None
@@ -84,11 +84,11 @@ class Loop:
         dataset: Dataset,
         watcher: Watcher,
         evaluator: Evaluator,
-        outlet: Outlet,
+        outputs: Outputs,
         signals: Signals,
     ):
         self.config, self.folder, self.devices, self.dataset = config, folder, devices, dataset
-        self.watcher, self.evaluator, self.outlet, self.signals = watcher, evaluator, outlet, signals
+        self.watcher, self.evaluator, self.outputs, self.signals = watcher, evaluator, outputs, signals
         self._has_evaluated = False
 
     def train(
@@ -102,10 +102,10 @@ class Loop:
         train = self.config.train
         # A program that was kept is there at once. One that is compiled takes longer than this import, for
         # which training would have to stop later.
-        if not wait([compiled], timeout=1.0).done and self.outlet.checkpoints is not None:
+        if not wait([compiled], timeout=1.0).done and self.outputs.checkpoints is not None:
             import_orbax()
         call = compiled.result()
-        self.outlet.goodput.until_now("compile")
+        self.outputs.goodput.until_now("compile")
         per_call = call.steps
         if not call.streamed and per_call < min(10, train.steps_per_call, train.steps):
             self.watcher.say(
@@ -132,12 +132,12 @@ class Loop:
             if due.saved is None:
                 self._save(due.step, snapshot(state))
             # Not under ``_writing``: a run whose last state is not saved has not ended well.
-            with self.outlet.goodput.spending("checkpoint_stall"):
-                if self.outlet.checkpoints is not None:
-                    self.outlet.checkpoints.wait()
+            with self.outputs.goodput.spending("checkpoint_stall"):
+                if self.outputs.checkpoints is not None:
+                    self.outputs.checkpoints.wait()
             with self._writing():
-                self.outlet.goodput.secured(due.step)
-                self.outlet.goodput.write()
+                self.outputs.goodput.secured(due.step)
+                self.outputs.goodput.write()
         self.watcher.close()
         if due.step < train.steps or self.signals.asked is not None:
             self._interrupted(due.step)
@@ -165,16 +165,17 @@ class Loop:
             number,
         )
 
-    def _dispatch(self, state: TrainState, report: Report, step: int, steps: int) -> _Due:
+    def _dispatch(self, state: TrainState, report: CallReport, step: int, steps: int) -> _Due:
         """Starts what is due after ``step`` before the next call reuses the state's memory."""
         train, last = self.config.train, step == self.config.train.steps
         evaluates = step % train.eval_every == 0 and not last
         scores = pictures = None
         if evaluates:
             # The first time, this compiles.
-            with self.outlet.goodput.spending("evaluate" if self._has_evaluated else "compile"):
-                scores = self.evaluator.dispatch(state.evaluated, self.config.eval.interim_importance_samples)
-                pictures = self.evaluator.pictures(state.evaluated)
+            with self.outputs.goodput.spending("evaluate" if self._has_evaluated else "compile"):
+                model = state.evaluation_model
+                scores = self.evaluator.dispatch(model, self.config.eval.interim_importance_samples)
+                pictures = self.evaluator.pictures(model)
             self._has_evaluated = True
         saves = step % train.checkpoint_every == 0 or last
         return _Due(step, steps, report, scores, pictures, snapshot(state) if saves else None)
@@ -199,43 +200,43 @@ class Loop:
             self._log(due.step, report)
         if due.scores is not None and due.pictures is not None:
             samples = self.config.eval.interim_importance_samples
-            with self.outlet.goodput.spending("evaluate"):
+            with self.outputs.goodput.spending("evaluate"):
                 jax.block_until_ready(due.scores)
             self._evaluated(due.step, self.evaluator.summarise(due.scores, samples), due.pictures)
         if due.saved is not None:
             self._save(due.step, due.saved)
         with self._writing():
-            if self.outlet.checkpoints is not None:
-                self.outlet.checkpoints.check()
-            self.outlet.goodput.until_now("train")
-            self.outlet.goodput.move(self._waited - self._booked, "train", "data_wait")
+            if self.outputs.checkpoints is not None:
+                self.outputs.checkpoints.check()
+            self.outputs.goodput.until_now("train")
+            self.outputs.goodput.move(self._waited - self._booked, "train", "data_wait")
             self._booked = self._waited
-            self.outlet.goodput.write(every=1.0)
+            self.outputs.goodput.write(every=1.0)
 
     def _save(self, step: int, state: TrainState) -> None:
-        if self.outlet.checkpoints is None or self.outlet.metrics is None:
+        if self.outputs.checkpoints is None or self.outputs.metrics is None:
             return
-        goodput = self.outlet.goodput
+        goodput = self.outputs.goodput
         with goodput.spending("checkpoint_stall"):
             # A failure of the write before is said here, and this one is tried all the same.
             with self._writing():
-                self.outlet.checkpoints.wait()
-            record = {**(self.outlet.record or {}), "seconds": dict(goodput.seconds)}
-            self.outlet.checkpoints.save(step, state, record, self.outlet.metrics.sync)
+                self.outputs.checkpoints.wait()
+            record = {**(self.outputs.record or {}), "seconds": dict(goodput.seconds)}
+            self.outputs.checkpoints.save(step, state, record, self.outputs.metrics.sync)
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
         return writing(self.config, self.folder, self.watcher)
 
     def _begin(self, step: int, streamed: bool) -> None:
         self._started = self._logged_at = time.perf_counter()
-        self._earlier = self.outlet.metrics.seconds if self.outlet.metrics is not None else 0.0
+        self._earlier = self.outputs.metrics.seconds if self.outputs.metrics is not None else 0.0
         self._logged_step, self._streamed = step, streamed
         self._waited = self._booked = self._logged_wait = 0.0
 
     def _seconds(self) -> float:
         return self._earlier + time.perf_counter() - self._started
 
-    def _log(self, step: int, report: Report) -> None:
+    def _log(self, step: int, report: CallReport) -> None:
         now = time.perf_counter()
         totals = jax.tree.map(float, report.totals)
         steps = totals.steps or math.nan
@@ -270,7 +271,7 @@ class Loop:
 
     def _tell(self, call: Callable[[Logger], None]) -> None:
         """Calls every logger; one that cannot write keeps the others from it only if it stops the run."""
-        for logger in self.outlet.loggers:
+        for logger in self.outputs.loggers:
             # A user's own logger may move arrays between host and devices as it likes.
             with self._writing(), jax.transfer_guard("allow"):
                 call(logger)
@@ -278,8 +279,8 @@ class Loop:
     def evaluate_last(self, state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
         """Scores the last state with the full number of samples, draws its pictures, writes both down."""
         samples = self.config.eval.importance_samples
-        pictures = self.evaluator.pictures(state.evaluated)
-        scores = self.evaluator.dispatch(state.evaluated, samples)
+        pictures = self.evaluator.pictures(state.evaluation_model)
+        scores = self.evaluator.dispatch(state.evaluation_model, samples)
         test = {**self.evaluator.summarise(scores, samples), **extra}
         self._evaluated(self.config.train.steps, test, pictures)
         return test

@@ -14,10 +14,9 @@ from jaxvae.data.load import Dataset, load
 from jaxvae.data.memory_map import gather
 from jaxvae.data.placement import choose_places
 from jaxvae.errors import RunError
-from jaxvae.runs.checkpoint import Checkpoints
 from jaxvae.runs.folder import Workdir
 from jaxvae.runs.manifest import named_leaves
-from jaxvae.runs.run import untrained_state
+from jaxvae.runs.run import state_before
 from jaxvae.training import order
 from jaxvae.training.diagnosis import diagnose
 from jaxvae.training.fused_steps import TrainCall, largest_divisor
@@ -45,27 +44,6 @@ def replay(config: Config, path: str | Path, step: int) -> str:
     folder.check_replay(config, step)
     dataset = load(config.data)
     return explain(config, dataset, devices, *state_before(config, folder, dataset, step), step)
-
-
-def state_before(
-    config: Config, folder: Workdir, dataset: Dataset, step: int | None = None
-) -> tuple[TrainState, int]:
-    """The run's newest good checkpoint, of ``step`` at most, and its step; or the initial state, and 0.
-
-    Raises UserError if the run's images are others.
-    """
-    state = untrained_state(config, dataset.train)
-    checkpoints = Checkpoints(folder.checkpoints, config.train.checkpoints_kept)
-
-    def like(record: dict[str, Any]) -> TrainState:
-        folder.check_images(config, dataset.digest(), record.get("data"))
-        return state
-
-    restored = checkpoints.read(like, until=step)
-    # A checkpoint of a later step knows the images too.
-    if restored is None and checkpoints.read(like) is None:
-        folder.check_images(config, dataset.digest(), None)
-    return (state, 0) if restored is None else (restored.state, restored.manifest.step)
 
 
 def explain(

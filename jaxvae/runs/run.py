@@ -67,7 +67,7 @@ class Run:
                 raise UserError(f"the checkpoint of step {step} in {self.path} is damaged: {reason}")
             raise UserError(f"{self.path} holds no run with a checkpoint")
         _warn(restored)
-        return replicate(restored.state, devices[:1]).evaluated
+        return replicate(restored.state, devices[:1]).evaluation_model
 
     def restored(self, until: int | None = None) -> Restored | None:
         """The newest good checkpoint, of step ``until`` at most, with its whole state; None if there is none.
@@ -131,3 +131,24 @@ def untrained_state(
 def _warn(restored: Restored) -> None:
     for step, reason in restored.damaged.items():
         warnings.warn(f"the checkpoint of step {step} is damaged: {reason}", stacklevel=3)
+
+
+def state_before(
+    config: Config, folder: Workdir, dataset: Dataset, step: int | None = None
+) -> tuple[TrainState, int]:
+    """The run's newest good checkpoint, of ``step`` at most, and its step; or the initial state, and 0.
+
+    Raises UserError if the run's images are others.
+    """
+    state = untrained_state(config, dataset.train)
+    checkpoints = Checkpoints(folder.checkpoints, config.train.checkpoints_kept)
+
+    def like(record: dict[str, Any]) -> TrainState:
+        folder.check_images(config, dataset.digest(), record.get("data"))
+        return state
+
+    restored = checkpoints.read(like, until=step)
+    # A checkpoint of a later step knows the images too.
+    if restored is None and checkpoints.read(like) is None:
+        folder.check_images(config, dataset.digest(), None)
+    return (state, 0) if restored is None else (restored.state, restored.manifest.step)

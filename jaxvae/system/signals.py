@@ -46,7 +46,7 @@ class Signals:
         hung_up = signal.getsignal(signal.SIGHUP)
         if hung_up is not signal.SIG_IGN:
             self._handlers[signal.SIGHUP] = hung_up
-        self.take()
+        self.install()
         threading.Thread(target=self._watch, daemon=True, name="signals").start()
         return self
 
@@ -56,7 +56,7 @@ class Signals:
         signal.set_wakeup_fd(self._pipe_before)
         os.close(self._write)
 
-    def take(self) -> None:
+    def install(self) -> None:
         """Installs the handlers. To be called again after a library has installed its own."""
         for number in self._handlers:
             signal.signal(number, lambda *_: None)

@@ -49,11 +49,11 @@ class Compiler:
         name = identify(lowered, devices) if self._cache is not None else None
         if self._cache is None or name is None:
             return compile_lowered(lowered, devices)
-        kept = self._cache.read(name)
-        if kept is not None:
+        cached = self._cache.read(name)
+        if cached is not None:
             try:
                 return serialize_executable.deserialize_and_load(
-                    kept, lowered.in_tree, lowered.out_tree, execution_devices=list(devices)
+                    cached, lowered.in_tree, lowered.out_tree, execution_devices=list(devices)
                 )
             except Exception:
                 # Any error here means an unusable cache entry: compile instead.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jaxvae.system.paths import users_folder
 
-KEPT = 256
+CAPACITY = 256
 """How many programs are kept, the most recently used: tens of megabytes, about sixty experiments."""
 
 
@@ -25,8 +25,8 @@ class Cache:
     kill, a full disk or another process is that a program is compiled again. Errors of writing are ignored.
     """
 
-    def __init__(self, folder: Path, kept: int = KEPT):
-        self.folder, self._kept = folder, kept
+    def __init__(self, folder: Path, capacity: int = CAPACITY):
+        self.folder, self._capacity = folder, capacity
 
     def read(self, name: str) -> bytes | None:
         """The program that was written under this name, or None."""
@@ -53,7 +53,7 @@ class Cache:
             os.replace(partial, self.folder / name)
             files = (path for path in self.folder.iterdir() if _OURS.fullmatch(path.name))
             newest_first = sorted(files, key=lambda path: -path.stat().st_mtime_ns)
-            for path in newest_first[self._kept :]:
+            for path in newest_first[self._capacity :]:
                 path.unlink()
         except OSError:
             # This also happens if another process removes the same old files at the same time.

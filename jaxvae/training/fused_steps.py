@@ -24,7 +24,7 @@ from jaxvae.training.parallel import (
     split_batch,
 )
 from jaxvae.training.state import TrainState
-from jaxvae.training.step import Report, make_train_steps, train_keys
+from jaxvae.training.step import CallReport, make_train_steps, train_keys
 
 
 @runtime_checkable
@@ -34,7 +34,7 @@ class Feed(Protocol):
     waited: float
     """Seconds so far in which the devices were idle because images had not arrived."""
 
-    def take(self, step: int, running: Any) -> Array:
+    def images_for(self, step: int, running: Any) -> Array:
         """The images of the call that begins with ``step``, on the devices. ``running`` are the results of
         the previous call: time before they are ready does not count as waiting."""
         ...
@@ -109,7 +109,7 @@ class TrainCall:
         self.compile_seconds = time.perf_counter() - started
         """With several processes, the first call compiles; the value is complete only after it."""
         self._ran_before = False
-        self._report: Report | None = None
+        self._report: CallReport | None = None
 
     @property
     def streamed(self) -> bool:
@@ -121,10 +121,10 @@ class TrainCall:
         """Seconds so far in which the devices were idle because images had not arrived."""
         return 0.0 if self._feed is None else self._feed.waited
 
-    def __call__(self, state: TrainState, step: int, stop: bool = False) -> tuple[TrainState, Report]:
-        """Runs the steps. ``stop`` is this process's contribution to ``Report.stop``."""
+    def __call__(self, state: TrainState, step: int, stop: bool = False) -> tuple[TrainState, CallReport]:
+        """Runs the steps. ``stop`` is this process's contribution to ``CallReport.stop``."""
         arguments = (*self._arguments(step, stop), self._keys)
-        images = self._resident if self._feed is None else self._feed.take(step, self._report)
+        images = self._resident if self._feed is None else self._feed.images_for(step, self._report)
         started = time.perf_counter()
         result = self._run(state, *arguments, images)
         if not self._ran_before and processes.count() > 1:

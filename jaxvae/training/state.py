@@ -50,7 +50,7 @@ class TrainState(eqx.Module):
     totals: Totals
 
     @property
-    def evaluated(self) -> AbstractVAE:
+    def evaluation_model(self) -> AbstractVAE:
         """The weights to evaluate and to sample from."""
         return self.model if self.average is None else self.average
 

@@ -34,7 +34,7 @@ class TrainKeys(NamedTuple):
     flips: Key[Array, ""]
 
 
-class Report(NamedTuple):
+class CallReport(NamedTuple):
     """What a compiled call tells the host, beside the new state."""
 
     failed: Int[Array, ""]
@@ -175,7 +175,7 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
 
 def make_train_steps(
     config: Config, axis_name: str, streamed: bool = False
-) -> Callable[..., tuple[TrainState, Report]]:
+) -> Callable[..., tuple[TrainState, CallReport]]:
     """Builds ``train_steps(state, indices, stop, first, keys, images) -> (state, report)``.
 
     ``images`` are all of the training set, or, ``streamed``, those that ``indices`` names, row by row.
@@ -199,7 +199,7 @@ def make_train_steps(
         first: Int[Array, ""],
         keys: TrainKeys,
         images: UInt8[Array, "... height width channel"],
-    ) -> tuple[TrainState, Report]:
+    ) -> tuple[TrainState, CallReport]:
         shape = images.shape[-3:]
         # Before the loop: see ``as_rows``.
         chunk = images.reshape(*indices.shape, -1) if streamed else None
@@ -207,7 +207,7 @@ def make_train_steps(
         fresh = first % config.train.log_every == 0
         totals = jax.tree.map(lambda total: jnp.where(fresh, jnp.float32(0), total), state.totals)
 
-        def take(carry, row):
+        def one_step(carry, row):
             before, failed = carry
             which, pixels = row
             if rows is not None:
@@ -217,10 +217,10 @@ def make_train_steps(
             return (after, jnp.where(finite | (failed >= 0), failed, before.step)), None
 
         started = eqx.tree_at(lambda s: s.totals, state, totals)
-        (ended, failed), _ = jax.lax.scan(take, (started, jnp.int32(-1)), (indices, chunk))
+        (ended, failed), _ = jax.lax.scan(one_step, (started, jnp.int32(-1)), (indices, chunk))
         if config.train.non_finite == "stop":
             ended = _choose((failed < 0) & (state.step == first), ended, state)
-        report = Report(failed, ended.totals, schedule(ended.step - 1), any_device(stop, axis_name))
+        report = CallReport(failed, ended.totals, schedule(ended.step - 1), any_device(stop, axis_name))
         return ended, report
 
     return train_steps
