@@ -291,7 +291,7 @@ MUTANTS = [
     *_area(
         "files of a run",
         "runs/checkpoint",
-        ("a digest of the arrays is not compared", "if manifest.digest_arrays(state) != description.state:", "if False:", "test_manifest.py"),
+        ("a digest of the arrays is not compared", "if manifest.digest_arrays(state) != description.state:", "if False:", "test_checkpoint_manifest.py"),
         ("files are not verified", "description = manifest.verify(path, step)", "description = manifest._read(path / manifest.NAME)", "test_checkpoint.py"),
         ("the oldest checkpoint is read", "for step in reversed(self.steps()):", "for step in self.steps():", "test_checkpoint.py"),
         ("one checkpoint too many is kept", "self.steps()[: -self._kept]", "self.steps()[: -self._kept - 1]", "test_checkpoint.py::test_only_the_newest_are_kept"),
@@ -302,12 +302,12 @@ MUTANTS = [
     ),
     *_area(
         "files of a run",
-        "runs/manifest",
-        ("a file's content is not compared", "if found[name][1] != sha256:", "if False:", "test_manifest.py"),
-        ("a missing file is passed over", "if name not in found:\n            raise DamagedError(f\"{name} is missing\")", "if name not in found:\n            continue", "test_manifest.py"),
-        ("a renamed checkpoint is taken", "if manifest.step != step:", "if False:", "test_manifest.py"),
-        ("the manifest's own digest is not compared", "if render(manifest) == content:", "if True:", "test_manifest.py"),
-        ("a digest forgets the types", 'digest.update(f"{path}:{kind}\\n".encode())', "pass", "test_manifest.py"),
+        "runs/checkpoint_manifest",
+        ("a file's content is not compared", "if found[name][1] != sha256:", "if False:", "test_checkpoint_manifest.py"),
+        ("a missing file is passed over", "if name not in found:\n            raise DamagedError(f\"{name} is missing\")", "if name not in found:\n            continue", "test_checkpoint_manifest.py"),
+        ("a renamed checkpoint is taken", "if manifest.step != step:", "if False:", "test_checkpoint_manifest.py"),
+        ("the manifest's own digest is not compared", "if render(manifest) == content:", "if True:", "test_checkpoint_manifest.py"),
+        ("a digest forgets the types", 'digest.update(f"{path}:{kind}\\n".encode())', "pass", "test_checkpoint_manifest.py"),
     ),
     *_area(
         "files of a run",
@@ -486,7 +486,7 @@ MUTANTS = [
     ),
     *_area(
         "command line",
-        "data/memory",
+        "data/memory_needs",
         # Not that nothing is refused: the tests' absurd runs would then be tried, and take the machine's memory.
         ("a batch is as large as one image", 'batch * image // devices, ["train.batch_size"]', 'image // devices, ["train.batch_size"]', "test_room.py::test_the_bytes_are_those_of_the_arrays"),
     ),
@@ -646,7 +646,7 @@ MUTANTS = [
     ),
     *_area(
         "command line",
-        "config/own_code",
+        "config/experiment_file",
         ("own kinds are not remembered", "if not own_kinds and not any(", "if not any(", "test_extension.py"),
     ),
     *_area(
@@ -697,7 +697,7 @@ MUTANTS = [
     ),
     *_area(
         "an experiment's own code",
-        "config/own_code",
+        "config/experiment_file",
         ("modules beside the file are not in the digest", 'digest.update(b"\\0" + name.encode() + b"\\0" + Path(file).read_bytes())', "pass", "test_extension.py"),
         ("changed code is taken", "if digest != sha256 and not accept_changed:", "if False:", "test_extension.py"),
         ("modules beside one file are found by another", "beside = {name: sys.modules.pop(name) for", "beside = {name: sys.modules[name] for", "test_seams.py"),

@@ -12,7 +12,7 @@ from PIL import Image
 from jaxvae.commands.train import main
 from jaxvae.config import Data
 from jaxvae.data.load import load
-from jaxvae.runs.manifest import verify
+from jaxvae.runs.checkpoint_manifest import verify
 from tests.prepared import prepare
 
 ROOT = Path(__file__).parents[1]

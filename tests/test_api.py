@@ -10,7 +10,7 @@ import pytest
 import jaxvae
 from jaxvae.config import MLP, Config, Data, Eval, Model, Train
 from jaxvae.errors import UserError
-from jaxvae.runs.manifest import verify
+from jaxvae.runs.checkpoint_manifest import verify
 
 IMAGES = np.random.default_rng(0).integers(0, 2, (60, 6, 5), np.uint8) * 255
 FIELDS = {

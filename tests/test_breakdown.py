@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxvae.errors import RunError
-from jaxvae.training.failures import explained
+from jaxvae.training.device_errors import explained
 
 
 @pytest.mark.parametrize("take", [np.ones, lambda size: jax.block_until_ready(jnp.ones(size))])

@@ -10,7 +10,7 @@ import pytest
 
 from jaxvae.config import MLP, Adam, Config, Model
 from jaxvae.errors import RunError, UserError
-from jaxvae.runs import manifest
+from jaxvae.runs import checkpoint_manifest as manifest
 from jaxvae.runs.checkpoint import Checkpoints, WriteError
 from jaxvae.system.third_party_output import quiet
 from jaxvae.training.parallel import replicate

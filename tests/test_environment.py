@@ -27,7 +27,7 @@ import json, sys
 from pathlib import Path
 import jax, numpy as np
 from jaxvae import load_model
-from jaxvae.runs import manifest
+from jaxvae.runs import checkpoint_manifest as manifest
 from jaxvae.config import MLP, Config, Data, Eval, Model, Train
 from jaxvae.data.load import load
 from jaxvae.runs.fit import fit

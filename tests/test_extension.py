@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.runs.manifest import verify
+from jaxvae.runs.checkpoint_manifest import verify
 from tests.own_experiment import EXPERIMENT, KINDS, NETS
 
 ROOT = Path(__file__).parents[1]

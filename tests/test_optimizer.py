@@ -8,8 +8,8 @@ import optax
 import pytest
 
 from jaxvae.config import SGD, Adam, Adamax, AdamW, Config, Lion, Muon, Optimizer, Train
+from jaxvae.runs.checkpoint_manifest import verify
 from jaxvae.runs.fit import fit
-from jaxvae.runs.manifest import verify
 from jaxvae.training.optimizer import build_optimizer, learning_rate_schedule, update_average
 
 

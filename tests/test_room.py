@@ -10,7 +10,7 @@ import pytest
 
 from jaxvae.commands.data import main as main_data
 from jaxvae.config import MLP, Adam, Config, Conv, Data, Eval, Model, Train
-from jaxvae.data.memory import describe_bytes, needs, refuse_image_size
+from jaxvae.data.memory_needs import describe_bytes, needs, refuse_image_size
 from jaxvae.data.placement import refuse_what_cannot_fit, state_bytes
 from jaxvae.errors import UserError
 from jaxvae.runs.fit import fit

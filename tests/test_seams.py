@@ -14,7 +14,7 @@ from scipy import stats
 
 from jaxvae.config import ELBO, MLP, Adam, Code, Config, Data, Model, Train
 from jaxvae.config import Gaussian as GaussianKind
-from jaxvae.config.own_code import own_function, run_file
+from jaxvae.config.experiment_file import own_function, run_file
 from jaxvae.errors import UserError
 from jaxvae.models.build import StaticVAE, build_objective
 from jaxvae.models.distributions import AbstractDistribution, Gaussian, StandardNormal, rate

@@ -288,7 +288,7 @@ def test_a_run_of_an_earlier_version_that_set_what_does_nothing_goes_on(tmp_path
 
 def test_checking_imports_neither_jax_nor_numpy():
     code = (
-        "import sys, jaxvae.config.experiment_file, jaxvae.data.memory; "
+        "import sys, jaxvae.config.experiment_file, jaxvae.data.memory_needs; "
         "sys.exit(bool({'jax', 'numpy'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,7 +9,7 @@ import tyro
 
 from jaxvae.config import Config, Data, Gaussian, Model
 from jaxvae.config.validation import Origin, typed_fields, validate
-from jaxvae.data.memory import refuse_image_size
+from jaxvae.data.memory_needs import refuse_image_size
 from jaxvae.errors import ReportedError, UserError, printable
 from jaxvae.system import platforms
 from jaxvae.system.console import open_console

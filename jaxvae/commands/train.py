@@ -23,7 +23,7 @@ from jaxvae.commands.flags import (
 from jaxvae.config import Config
 from jaxvae.config.experiment_file import experiment_file, known_experiments, load_experiment
 from jaxvae.config.validation import Origin, typed_fields, validate
-from jaxvae.data.memory import refuse_image_size
+from jaxvae.data.memory_needs import refuse_image_size
 from jaxvae.errors import ReportedError, UserError
 from jaxvae.system import platforms
 from jaxvae.system.console import open_console

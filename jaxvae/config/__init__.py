@@ -9,8 +9,8 @@
 - ``nested``: a configuration as nested dictionaries, and as fields with dotted names.
 - ``resumption``: which fields may have other values when a run goes on.
 - ``earlier_versions``: what earlier versions called a field.
-- ``experiment_file``: an experiment's own file, ``configs/NAME.py`` or a path to one.
-- ``own_code``: the functions and kinds that such a file may define, found again by whoever opens the run.
+- ``experiment_file``: an experiment's own file, ``configs/NAME.py`` or a path to one, and the functions and
+  kinds that it may define, found again by whoever opens the run.
 
 Knows nothing of the other folders but paths (``system``) and errors. A kind only names what it builds.
 """

@@ -1,7 +1,8 @@
 """Has a value the type that its field declares, or can it be converted without loss; and is it in its range?
 
 Values from a file or a Python call have passed no parser. The types of the configuration's dataclasses say
-what is right; there is no other list.
+what is right; there is no other list. Own code: a library such as cattrs takes True and 1.5 for a whole
+number and "False" for True, and says neither what would be right nor which name was meant.
 """
 
 import dataclasses

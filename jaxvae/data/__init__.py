@@ -1,9 +1,9 @@
 """Which images are there, and where do they live? Files, libraries, memory; nothing of a model.
 
 - ``load``: the door by which every source enters. ``sources/``: one file for each kind of source.
-- ``in_memory``: a caller's arrays.
+- ``given_arrays``: a Python caller's arrays.
 - ``dataset``: what a set of images is. ``decoded_cache``, ``packing``: decoded once, kept beside the source.
 - ``memory_map``: images that may be larger than memory. ``placement``, ``streaming``: to the devices.
-- ``memory``: does a run fit? ``advice``: which settings suit the images? ``summary``: what is in a set?
+- ``memory_needs``: does a run fit? ``advice``: which settings suit the images? ``summary``: what is in a set?
 - ``image_grid``: images as one picture.
 """

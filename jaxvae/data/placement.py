@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 from jaxvae.config import Config, Data
 from jaxvae.config.fields import Placement
 from jaxvae.data.load import Dataset
-from jaxvae.data.memory import describe_bytes, needs
+from jaxvae.data.memory_needs import describe_bytes, needs
 from jaxvae.data.streaming import TrainFeed, import_grain, rows_at_most
 from jaxvae.errors import UserError
 from jaxvae.system.platforms import host_memory

@@ -7,8 +7,8 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from jaxvae.config import Config, Model, Network
+from jaxvae.config.experiment_file import own_function
 from jaxvae.config.kinds.kind import Kind, imported
-from jaxvae.config.own_code import own_function
 from jaxvae.errors import UserError
 from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.objectives import AbstractObjective

@@ -3,7 +3,7 @@
 - ``fit``: a whole run. ``train``: the same from Python. ``summary``: what it ends with.
 - ``loop``: call after call. ``evaluation``: the scores. ``replay``: a step again.
 - ``folder``: what is in a run's folder, and may this command continue it?
-- ``checkpoint``, ``manifest``: states that are whole. ``metrics``: ``metrics.jsonl``.
+- ``checkpoint``, ``checkpoint_manifest``: states that are whole. ``metrics``: ``metrics.jsonl``.
 - ``loggers``: to whom numbers and pictures are given: files, the console, a user's own.
 - ``goodput``: where the wall time went. ``progress``: what the person watching sees.
 - ``run``: a run to read from, and its first state.

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxvae.errors import RunError, UserError
-from jaxvae.runs import manifest
-from jaxvae.runs.manifest import DamagedError, Manifest
+from jaxvae.runs import checkpoint_manifest as manifest
+from jaxvae.runs.checkpoint_manifest import DamagedError, Manifest
 from jaxvae.system.platforms import flush, reserve
 from jaxvae.system.third_party_output import quiet, tracebacks
 from jaxvae.training import processes

@@ -36,7 +36,7 @@ from jaxvae.system.signals import NoSignals, Signals
 from jaxvae.training import processes
 from jaxvae.training.compilation import Compiler
 from jaxvae.training.compiled_programs import Cache
-from jaxvae.training.failures import explained
+from jaxvae.training.device_errors import explained
 from jaxvae.training.fused_steps import TrainCall, steps_per_call
 from jaxvae.training.optimizer import learning_rate_schedule
 from jaxvae.training.parallel import Device, devices_for, local_devices, replicate, shapes_replicated

@@ -7,8 +7,8 @@ from collections.abc import Set
 from pathlib import Path
 
 from jaxvae.config import Config
+from jaxvae.config.experiment_file import changed_code, define_kinds
 from jaxvae.config.nested import differences, to_dict, unknown_kinds_file
-from jaxvae.config.own_code import changed_code, define_kinds
 from jaxvae.config.resumption import MAY_DIFFER, WHICH_PIXELS
 from jaxvae.config.validation import Origin, validate
 from jaxvae.errors import UserError

@@ -14,8 +14,8 @@ from jaxvae.data.load import Dataset, load
 from jaxvae.data.memory_map import gather
 from jaxvae.data.placement import choose_places
 from jaxvae.errors import RunError
+from jaxvae.runs.checkpoint_manifest import named_leaves
 from jaxvae.runs.folder import Workdir
-from jaxvae.runs.manifest import named_leaves
 from jaxvae.runs.run import state_before
 from jaxvae.training import order
 from jaxvae.training.diagnosis import diagnose

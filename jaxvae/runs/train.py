@@ -8,7 +8,7 @@ from jaxvae.config import Config
 from jaxvae.config.fields import IN_MEMORY
 from jaxvae.config.nested import updated
 from jaxvae.config.validation import validate
-from jaxvae.data.in_memory import in_memory
+from jaxvae.data.given_arrays import in_memory
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.fit import fit
 from jaxvae.runs.loggers import Logger

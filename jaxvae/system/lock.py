@@ -26,6 +26,9 @@ class Lock:
 
     This is the operating system's lock on an open file (``flock``). The presence of the file alone does not
     lock, so a file that a killed process left blocks nobody. On a file system without locks, none is held.
+
+    The library filelock would replace the call of ``flock``, 25 of these lines. It takes any file for a lock,
+    and is imported in 0.1 s, half the time in which a mistake in a command is answered.
     """
 
     def __init__(self, path: Path):

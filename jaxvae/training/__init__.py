@@ -4,5 +4,5 @@
 - ``keys``: which random numbers. ``order``: which images, when.
 - ``fused_steps``: many steps in one call. ``compilation``: compiling; ``compiled_programs``: its cache.
 - ``parallel``: devices; the only file that uses ``pmap``. ``processes``, ``launch``: several hosts.
-- ``diagnosis``: every term of one step. ``failures``: why a computation failed.
+- ``diagnosis``: every term of one step. ``device_errors``: why a computation failed.
 """

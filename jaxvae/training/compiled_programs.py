@@ -2,6 +2,10 @@
 
 The file's name is a digest of everything that the program depends on (``compilation.identify``). A program of
 another version, processor or setting is therefore never found; it ages and is removed as one of the oldest.
+
+JAX's own persistent cache starts a run as fast: 5.1 CPU seconds, and 5.2 with this one (medians of five, in
+turn). But it writes in place and never replaces a file that exists: one that a kill cut short costs every
+later start a compilation and a warning.
 """
 
 import contextlib

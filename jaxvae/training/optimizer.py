@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxvae.config import Config
 from jaxvae.config import Optimizer as OptimizerConfig
-from jaxvae.config.own_code import own_function
+from jaxvae.config.experiment_file import own_function
 from jaxvae.errors import UserError
 
 

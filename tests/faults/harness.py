@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jaxvae.runs.checkpoint import Checkpoints
-from jaxvae.runs.manifest import verify
+from jaxvae.runs.checkpoint_manifest import verify
 from jaxvae.system.platforms import cores
 
 ROOT = Path(__file__).parents[2]

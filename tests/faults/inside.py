@@ -19,8 +19,8 @@ import jaxvae.training.step
 from jaxvae.config import MLP, Config, Eval, Model, Train
 from jaxvae.data.load import Dataset, load
 from jaxvae.runs.checkpoint import Restored
+from jaxvae.runs.checkpoint_manifest import verify
 from jaxvae.runs.fit import fit
-from jaxvae.runs.manifest import verify
 from jaxvae.runs.replay import NonFiniteError
 from jaxvae.runs.run import Run
 from jaxvae.training import order

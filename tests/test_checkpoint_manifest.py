@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxvae.runs import manifest
+from jaxvae.runs import checkpoint_manifest as manifest
 from jaxvae.runs.checkpoint import Checkpoints
-from jaxvae.runs.manifest import DamagedError, Manifest, digest_arrays, digest_files
+from jaxvae.runs.checkpoint_manifest import DamagedError, Manifest, digest_arrays, digest_files
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, np.int32)}
 
