@@ -22,6 +22,7 @@ class Mutant(NamedTuple):
     """Files, or tests in them, that are meant to notice; from tests/."""
 
 
+RESIDUAL = "test_residual.py"
 STEP, RUN = "test_step_by_hand.py", "test_run_by_hand.py"
 EIGHT = f"{STEP}::test_eight_steps_are_those_written_out"
 FLIPS = f"{STEP}::test_half_of_the_visits_are_mirrored_whatever_image_position_step_and_noise"
@@ -78,7 +79,7 @@ MUTANTS = [
     ),
     *_area(
         "mathematics",
-        "models/networks",
+        "models/networks/dense",
         ("SiLU computes GELU", '"silu": jax.nn.silu', '"silu": jax.nn.gelu', "test_networks.py::test_activations_are_their_formulas"),
         ("ReLU leaks", '"relu": jax.nn.relu', '"relu": jax.nn.leaky_relu', "test_networks.py::test_activations_are_their_formulas"),
         ("tanh computes a sigmoid", '"tanh": jnp.tanh', '"tanh": jax.nn.sigmoid', "test_networks.py::test_activations_are_their_formulas"),
@@ -86,14 +87,18 @@ MUTANTS = [
         ("Glorot's bound is He's", "bound = math.sqrt(6 / (n_in + n_out))", "bound = math.sqrt(6 / n_in)", SEED),
         ("all layers start alike", "key=key)\n            for i, (n_in", "key=keys[0])\n            for i, (n_in", SEED),
         ("the activation comes before the first layer too", "layer(x if i == 0 else ACT", "layer(x if i < 0 else ACT", "test_networks.py::test_an_mlp_is_affine_maps_with_the_activation_between"),
+        ("an MLP's bfloat16 is not cast back", "ACTIVATIONS[self.activation](x))\n        return x.astype(jnp.float32)", "ACTIVATIONS[self.activation](x))\n        return x", LOW),
+        ("the decoder's output bias is lost", "eqx.tree_at(lambda m: m.layers[-1].bias, mlp, output_bias.reshape(-1))", "mlp", "test_networks.py::test_the_decoder_starts_from_its_output_bias"),
+    ),
+    *_area(
+        "mathematics",
+        "models/networks/convolutional",
+        ("a convolutional decoder's bfloat16 is not cast back", "        return x.astype(jnp.float32)\n\n\ndef halved", "        return x\n\n\ndef halved", LOW),
         ("odd sides are padded at their beginning", "((0, height % 2), (0, width % 2), (0, 0))", "((height % 2, 0), (width % 2, 0), (0, 0))", CONV),
         ("odd sides are cut at their beginning", "kernel)[: shape[0], : shape[1]]", "kernel)[-shape[0] :, -shape[1] :]", CONV),
-        ("a convolutional decoder's bfloat16 is not cast back", "        return x.astype(jnp.float32)\n\n\ndef _halved", "        return x\n\n\ndef _halved", LOW),
-        ("an MLP's bfloat16 is not cast back", "ACTIVATIONS[self.activation](x))\n        return x.astype(jnp.float32)", "ACTIVATIONS[self.activation](x))\n        return x", LOW),
         ("a convolutional encoder without activations", "ACTIVATIONS[self.mlp.activation](x + jnp.broadcast_to(convolution.bias, x.shape))", "x + jnp.broadcast_to(convolution.bias, x.shape)", CONV),
         ("a convolutional decoder without activations", "x = ACTIVATIONS[self.mlp.activation](x).astype(", "x = x.astype(", CONV),
         ("kernels start as those of one pixel", "SIZE**2 * inner + SIZE**2 // 4 * outer", "inner + outer", "test_networks.py::test_convolutions_start_glorot_uniform_by_what_meets_in_a_pixel"),
-        ("the decoder's output bias is lost", "eqx.tree_at(lambda m: m.layers[-1].bias, mlp, output_bias.reshape(-1))", "mlp", "test_networks.py::test_the_decoder_starts_from_its_output_bias"),
     ),
     *_area(
         "mathematics",
@@ -677,8 +682,12 @@ MUTANTS = [
     ),
     *_area(
         "mathematics",
-        "models/networks",
+        "models/networks/dense",
         ("hidden widths are not mirrored", "mlp = MLP((latent_dim, *hidden[::-1], height", "mlp = MLP((latent_dim, *hidden, height", LAYERS),
+    ),
+    *_area(
+        "mathematics",
+        "models/networks/convolutional",
         ("a convolutional decoder's widths are not mirrored", "self.mlp = MLP((latent_dim, *hidden[::-1], math", "self.mlp = MLP((latent_dim, *hidden, math", LAYERS),
         ("channels are not mirrored", "channels)[::-1]\n", "channels[::-1])[::-1]\n", LAYERS),
     ),
@@ -686,6 +695,27 @@ MUTANTS = [
         "the run",
         "runs/run",
         ("a replay begins after the step", "restored = checkpoints.read(like, until=step)", "restored = checkpoints.read(like, until=None)", REPLAY),
+    ),
+    *_area(
+        "mathematics",
+        "models/networks/residual",
+        ("a block without its shortcut", "return short + long +", "return long +", RESIDUAL),
+        ("a block is not pre-activated", "short, long = x, activate(x)", "short, long = x, x", RESIDUAL),
+        ("odd sides are padded by zeros in the shortcut", 'jnp.pad(x, pad, mode="edge")', "jnp.pad(x, pad)", RESIDUAL),
+        ("a block's second convolution does not begin at zero", "self.second = jnp.zeros((3, 3, outer, outer), jnp.float32)", "self.second = _glorot(key_shortcut, (3, 3, outer, outer), 9 * outer, 9 * outer)", RESIDUAL),
+        ("all blocks begin alike", "key=jax.random.fold_in(key, i)", "key=key", RESIDUAL),
+        ("the decoder's pixels have no bias of their own", "[:height, :width] + self.last.bias", "[:height, :width]", RESIDUAL),
+    ),
+    *_area(
+        "mathematics",
+        "models/networks/gated",
+        ("gate and value change places", "value, gate = jnp.split(x, 2)", "gate, value = jnp.split(x, 2)", RESIDUAL),
+        ("a gate is a tanh", "jax.nn.sigmoid(gate)", "jnp.tanh(gate)", RESIDUAL),
+    ),
+    *_area(
+        "mathematics",
+        "models/convolution",
+        ("a 3x3 kernel is transposed", "padded[a : a + height, b : b + width] for a", "padded[b : b + height, a : a + width] for a", "test_convolution.py"),
     ),
     *_area(
         "optimiser",

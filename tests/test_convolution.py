@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxvae.models import convolution
-from jaxvae.models.convolution import double, halve
+from jaxvae.models.convolution import double, halve, same
 
 
 def normal(seed, *shape):
@@ -33,6 +33,17 @@ def test_halve_is_its_sum(shape):
     np.testing.assert_allclose(halve(x, kernel), by_the_sum(x, kernel), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 1), (7, 6, 3)])
+def test_same_is_its_sum(shape):
+    x, kernel = normal(0, *shape), normal(1, 3, 3, shape[-1], 5)
+    padded = np.pad(np.asarray(x, float), ((1, 1), (1, 1), (0, 0)))
+    expected = [
+        [np.einsum("abc,abco->o", padded[i : i + 3, j : j + 3], kernel) for j in range(shape[1])]
+        for i in range(shape[0])
+    ]
+    np.testing.assert_allclose(same(x, kernel), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(2, 2, 1), (6, 8, 3)])
 def test_double_is_the_adjoint_of_halve(shape):
     height, width, channel = shape
@@ -48,6 +59,7 @@ def test_double_is_the_adjoint_of_halve(shape):
     [
         (convolution._halve_by_matrix, convolution._halve_natively, ((6, 8, 3), (5, 4, 4, 3))),
         (convolution._double_by_matrix, convolution._double_natively, ((3, 4, 5), (4, 4, 3, 5))),
+        (convolution._same_by_matrix, convolution._same_natively, ((5, 4, 3), (3, 3, 3, 2))),
     ],
 )
 def test_both_forms_and_their_gradients_agree(matrix, native, shapes):

@@ -93,6 +93,7 @@ def test_convolutions_start_glorot_uniform_by_what_meets_in_a_pixel():
     ("name", "formula"),
     [
         ("relu", lambda x: max(x, 0.0)),
+        ("elu", lambda x: x if x > 0 else math.exp(x) - 1),
         ("tanh", lambda x: (math.exp(2 * x) - 1) / (math.exp(2 * x) + 1)),
         ("silu", lambda x: x / (1 + math.exp(-x))),
         # The approximation by tanh (Hendrycks and Gimpel 2016, arXiv 1606.08415).

@@ -3,11 +3,11 @@
 from typing import Any, ClassVar, Literal
 
 from jaxvae.config.kinds.kind import Kind, Needs
-from jaxvae.config.ranges import Channels, Widths
+from jaxvae.config.ranges import Channels, Whole, Widths
 
-__all__ = ["MLP", "Architecture", "Conv", "Network"]
+__all__ = ["MLP", "Architecture", "Conv", "GatedMLP", "Network", "ResNet"]
 
-Activation = Literal["relu", "gelu", "silu", "tanh"]
+Activation = Literal["relu", "gelu", "silu", "tanh", "elu"]
 
 
 class Architecture(Kind):
@@ -23,11 +23,16 @@ class Network(Architecture):
     """As ``builds``: it is made for the number of latents and the outputs that it begins with."""
 
 
-class Layered(Network):
+class Dense(Network):
     """Networks with dense hidden layers."""
 
     hidden: Widths = (400, 400)
     """Widths of the encoder's dense hidden layers; the decoder mirrors them. mlp without any: both linear."""
+
+
+class Layered(Dense):
+    """Those whose layers have a non-linearity."""
+
     activation: Activation = "relu"
     """Non-linearity of the hidden layers."""
 
@@ -43,6 +48,14 @@ class MLP(Layered):
         return {} if self.hidden else {"activation": Needs(("hidden",), "hidden WIDTH")}
 
 
+class GatedMLP(Dense):
+    """Dense layers, each multiplied by a sigmoid of another one."""
+
+    kind = "gated_mlp"
+    encoder = "jaxvae.models.networks.gated:GatedMLPEncoder"
+    decoder = "jaxvae.models.networks.gated:GatedMLPDecoder"
+
+
 class Conv(Layered):
     """4x4 convolutions of stride 2 before the dense layers, in images of any size."""
 
@@ -51,3 +64,15 @@ class Conv(Layered):
     decoder = "jaxvae.models.networks:ConvDecoder"
     channels: Channels = (32, 64)
     """Channels of the encoder's convolutions, each of which halves the image; the decoder mirrors them."""
+
+
+class ResNet(Layered):
+    """Residual blocks that halve the image, and others of the same size, before the dense layers."""
+
+    kind = "resnet"
+    encoder = "jaxvae.models.networks.residual:ResNetEncoder"
+    decoder = "jaxvae.models.networks.residual:ResNetDecoder"
+    channels: Channels = (16, 32, 32)
+    """Channels of the encoder's stages, each of which halves the image; the decoder mirrors them."""
+    blocks: Whole = 1
+    """Blocks of the same size after each that halves the image."""

@@ -1,10 +1,4 @@
-"""Which functions are the encoder and the decoder?
-
-Each acts on one image or one latent vector. ``jax.vmap`` is the caller's. An encoder is made for the shape of
-an image and a posterior, whose outputs it gives; a decoder for a number of latents and the outputs that it
-gives before it has learned anything, whose shape is that of all its outputs. The other arguments are the
-fields of their kind, in the encoder's order.
-"""
+"""Which encoders and decoders have a convolution of stride 2 a layer, and dense layers below?"""
 
 import itertools
 import math
@@ -17,58 +11,8 @@ from jaxtyping import Array, Float, Key
 from jaxvae.config.kinds.networks import Activation
 from jaxvae.models.convolution import SIZE, double, halve
 from jaxvae.models.distributions import AbstractDistribution
+from jaxvae.models.networks.dense import ACTIVATIONS, MLP
 from jaxvae.models.posteriors import AbstractPosterior
-
-ACTIVATIONS = {"relu": jax.nn.relu, "gelu": jax.nn.gelu, "silu": jax.nn.silu, "tanh": jnp.tanh}
-
-
-class Dense(eqx.Module):
-    """An affine map. Weights are Glorot-uniform (Glorot and Bengio 2010), biases zero."""
-
-    weight: Float[Array, "output input"] | Float[Array, "input output"]
-    bias: Float[Array, " output"]
-    inputs_first: bool = eqx.field(static=True)
-
-    def __init__(self, n_in: int, n_out: int, *, inputs_first: bool, key: Key[Array, ""]):
-        bound = math.sqrt(6 / (n_in + n_out))
-        weight = jax.random.uniform(key, (n_out, n_in), jnp.float32, minval=-bound, maxval=bound)
-        self.weight = weight.T if inputs_first else weight
-        self.bias, self.inputs_first = jnp.zeros(n_out, jnp.float32), inputs_first
-
-    @property
-    def matrix(self) -> Float[Array, "output input"]:
-        """The weight, outputs first."""
-        return self.weight.T if self.inputs_first else self.weight
-
-    def __call__(self, x: Float[Array, " input"]) -> Float[Array, " output"]:
-        return self.matrix @ x + self.bias
-
-
-class MLP(eqx.Module):
-    """Affine layers with a non-linearity between them; with two widths it is one affine map.
-
-    The first layer's weight is laid out inputs first, the others' outputs first: at both ends hidden units
-    are the last axis, which makes XLA's products for the weights' gradients faster on CPUs.
-    """
-
-    layers: tuple[Dense, ...]
-    activation: Activation = eqx.field(static=True)
-
-    def __init__(self, widths: tuple[int, ...], activation: Activation, *, key: Key[Array, ""]):
-        keys = jax.random.split(key, len(widths) - 1)
-        self.layers = tuple(
-            Dense(n_in, n_out, inputs_first=i == 0, key=key)
-            for i, (n_in, n_out, key) in enumerate(zip(widths[:-1], widths[1:], keys, strict=True))
-        )
-        self.activation = activation
-
-    def __call__(self, x: Float[Array, " input"]) -> Float[Array, " output"]:
-        """Runs in the precision of the weights and returns float32."""
-        x = x.astype(self.layers[0].weight.dtype)
-        for i, layer in enumerate(self.layers):
-            with jax.named_scope(f"dense{i}"):
-                x = layer(x if i == 0 else ACTIVATIONS[self.activation](x))
-        return x.astype(jnp.float32)
 
 
 class Convolution(eqx.Module):
@@ -108,7 +52,7 @@ class ConvEncoder(eqx.Module):
         key: Key[Array, ""],
     ):
         *keys, key_mlp = jax.random.split(key, len(channels) + 1)
-        shapes = _halved_shapes(image_shape, channels)
+        shapes = halved_shapes(image_shape, channels)
         self.convolutions = tuple(
             Convolution(inner, outer, doubles=False, key=key)
             for ((_, _, inner), (_, _, outer)), key in zip(itertools.pairwise(shapes), keys, strict=True)
@@ -126,55 +70,6 @@ class ConvEncoder(eqx.Module):
                 x = halve(x, convolution.kernel)
                 x = ACTIVATIONS[self.mlp.activation](x + jnp.broadcast_to(convolution.bias, x.shape))
         return self.posterior(self.mlp(x.reshape(-1)))
-
-
-class MLPEncoder(eqx.Module):
-    """q(z|x), all its parameters from one network's last layer: one matrix product, half the calls of two
-    heads."""
-
-    mlp: MLP
-    posterior: AbstractPosterior
-
-    def __init__(
-        self,
-        image_shape: tuple[int, int, int],
-        posterior: AbstractPosterior,
-        hidden: tuple[int, ...],
-        activation: Activation,
-        *,
-        key: Key[Array, ""],
-    ):
-        height, width, channel = image_shape
-        self.mlp = MLP((height * width * channel, *hidden, posterior.outputs), activation, key=key)
-        self.posterior = posterior
-
-    def __call__(self, x: Float[Array, "height width channel"]) -> AbstractDistribution:
-        """The approximate posterior of one image."""
-        return self.posterior(self.mlp(x.reshape(-1)))
-
-
-class MLPDecoder(eqx.Module):
-    """The likelihood's parameters, such as logits or means of pixels: the mirror image of ``MLPEncoder``."""
-
-    mlp: MLP
-    outputs_shape: tuple[int, int, int] = eqx.field(static=True)
-
-    def __init__(
-        self,
-        latent_dim: int,
-        output_bias: Float[Array, "height width output"],
-        hidden: tuple[int, ...],
-        activation: Activation,
-        *,
-        key: Key[Array, ""],
-    ):
-        height, width, output = output_bias.shape
-        self.outputs_shape = (height, width, output)
-        mlp = MLP((latent_dim, *hidden[::-1], height * width * output), activation, key=key)
-        self.mlp = eqx.tree_at(lambda m: m.layers[-1].bias, mlp, output_bias.reshape(-1))
-
-    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width output"]:
-        return self.mlp(z).reshape(self.outputs_shape)
 
 
 class ConvDecoder(eqx.Module):
@@ -199,7 +94,7 @@ class ConvDecoder(eqx.Module):
     ):
         *keys, key_mlp = jax.random.split(key, len(channels) + 1)
         height, width, output = output_bias.shape
-        self.shapes = _halved_shapes((height, width, output), channels)[::-1]
+        self.shapes = halved_shapes((height, width, output), channels)[::-1]
         self.mlp = MLP((latent_dim, *hidden[::-1], math.prod(self.shapes[0])), activation, key=key_mlp)
         self.convolutions = tuple(
             Convolution(larger[-1], smaller[-1], doubles=True, key=key)
@@ -219,7 +114,7 @@ class ConvDecoder(eqx.Module):
         return x.astype(jnp.float32)
 
 
-def _halved_shapes(
+def halved_shapes(
     image_shape: tuple[int, int, int], channels: tuple[int, ...]
 ) -> tuple[tuple[int, int, int], ...]:
     """Height, width and channels of an image, and of what each convolution makes of it."""
