@@ -69,12 +69,13 @@ MUTANTS = [
     ),
     *_area(
         "mathematics",
-        "models/objectives",
-        ("the ELBO adds the rate", "return -(self.distortion + self.rate)", "return -(self.distortion - self.rate)", "test_objectives.py::test_the_importance_weighted_bound_grows_with_its_samples_from_the_elbo"),
+        "models/objectives/bounds",
         ("the bound is a sum, not a mean", "largest + jnp.log(total / count)", "largest + jnp.log(total)", CONV),
         ("every importance sample is the same", "jax.random.fold_in(key, k)", "jax.random.fold_in(key, 0 * k)", CONV),
         ("the largest weight is not made up for", "total * jnp.exp(largest - new_largest) +", "total +", CONV),
         ("one importance sample too few", "jax.lax.fori_loop(0, samples,", "jax.lax.fori_loop(1, samples,", CONV),
+        ("the distortion is of the last draw", "log_likelihoods + log_likelihood, differences", "log_likelihood, differences", CONV),
+        ("the first draw's rate stands for all", "s + (now - then), differences", "s, differences", "test_seams.py"),
     ),
     *_area(
         "mathematics",
@@ -558,10 +559,13 @@ MUTANTS = [
     ),
     *_area(
         "mathematics",
-        "models/objectives",
+        "models/objectives/abstract",
+        ("the ELBO adds the rate", "return -(self.distortion + self.rate)", "return -(self.distortion - self.rate)", "test_objectives.py::test_the_importance_weighted_bound_grows_with_its_samples_from_the_elbo"),
+    ),
+    *_area(
+        "mathematics",
+        "models/objectives/elbo",
         ("the distortion has the wrong sign", "distortion = -draw.likelihood.log_prob(x)", "distortion = draw.likelihood.log_prob(x)", EIGHT),
-        ("the distortion is of the last draw", "log_likelihoods + log_likelihood, differences", "log_likelihood, differences", CONV),
-        ("the first draw's rate stands for all", "s + (now - then), differences", "s, differences", "test_seams.py"),
         ("the loss forgets beta", "jnp.mean(terms.distortion) + self.weight(step) * jnp.mean(terms.rate)", "jnp.mean(terms.distortion) + jnp.mean(terms.rate)", EIGHT),
         ("the loss is a sum over the batch", "return jnp.mean(terms.distortion) + self", "return jnp.sum(terms.distortion) + self", EIGHT),
         ("the rate's warm-up is one step late", "jnp.minimum(1.0, (step + 1)", "jnp.minimum(1.0, (step + 0)", EIGHT),

@@ -1,0 +1,22 @@
+"""What is maximised, and how well does the bound hold?
+
+- ``abstract``: what an objective is, and the terms of an image that it is made of.
+- ``elbo``: the evidence lower bound.
+- ``bounds``: the importance-weighted bound of any number of draws, for evaluation.
+
+``example`` and ``importance_weighted_bounds`` are of one image; ``jax.vmap`` is the caller's. Everything is
+in nats.
+"""
+
+from jaxvae.models.objectives.abstract import AbstractObjective, Terms
+from jaxvae.models.objectives.bounds import Bounds, importance_weighted_bounds
+from jaxvae.models.objectives.elbo import ELBOObjective, elbo_terms
+
+__all__ = [
+    "AbstractObjective",
+    "Bounds",
+    "ELBOObjective",
+    "Terms",
+    "elbo_terms",
+    "importance_weighted_bounds",
+]
