@@ -55,9 +55,9 @@ MUTANTS = [
     *_area(
         "mathematics",
         "models/distributions",
-        ("KL without its mean", "self.mean**2 + (jnp", "0 * self.mean + (jnp", "test_distributions.py"),
+        ("KL without its mean", "return self.mean**2 + (jnp", "return 0 * self.mean + (jnp", "test_distributions.py"),
         ("KL of half the log-scale", "twice = jnp.broadcast_to(2 *", "twice = jnp.broadcast_to(1 *", "test_distributions.py"),
-        ("KL is twice itself", "return 0.5 * jnp.sum(self.mean**2", "return 1.0 * jnp.sum(self.mean**2", "test_distributions.py"),
+        ("KL is twice itself", "return 0.5 * jnp.sum(self._twice", "return 1.0 * jnp.sum(self._twice", "test_distributions.py"),
         ("KL loses digits near 1", "(jnp.expm1(twice) - twice)", "(jnp.exp(twice) - 1 - twice)", "test_distributions.py"),
         ("a Gaussian's density without 2 pi", "jnp.sum(standardised**2) + x.size * math.log(2 * math.pi)", "jnp.sum(standardised**2)", "test_distributions.py"),
         ("a shared scale is counted once", "* (x.size // self.log_scale.size)", "* 1", "test_distributions.py"),
