@@ -16,6 +16,10 @@ class Terms(NamedTuple):
     """KL[q(z|x) || p(z)] of each level of latents."""
     distortion: Float[Array, "*image"]
     """-E_q[log p(x|z)], estimated."""
+    latent_rates: Float[Array, "*image latent"] | None = None
+    """The rate of each latent, in closed form; None where there is none, or nobody asks."""
+    bound: Float[Array, "*image"] | None = None
+    """What is maximised of the image, where that is no sum of the other terms."""
 
     @property
     def rate(self) -> Any:
@@ -32,7 +36,8 @@ class AbstractObjective(eqx.Module):
     """What training minimises. It has no weights of its own."""
 
     is_mean: ClassVar[bool] = True
-    """Whether ``batch`` is a mean over examples; only then can ``train.reduction`` fixed cut the batch."""
+    """Whether ``batch`` is a mean over examples; only then can ``train.reduction`` fixed cut the batch. A
+    property where it depends on fields."""
 
     @abc.abstractmethod
     def example(
