@@ -4,7 +4,21 @@ import dataclasses
 
 import pytest
 
-from jaxvae.config import ELBO, SGD, Adam, AdamW, Config, Conv, Data, Gaussian, Model, Train
+from jaxvae.config import (
+    CIWAE,
+    ELBO,
+    IWAE,
+    MIWAE,
+    SGD,
+    Adam,
+    AdamW,
+    Config,
+    Conv,
+    Data,
+    Gaussian,
+    Model,
+    Train,
+)
 from jaxvae.config.nested import with_field
 from jaxvae.config.validation import validate
 from jaxvae.errors import UserError
@@ -20,6 +34,13 @@ BOUNDS = {
     "model.likelihood.sigma": ((1e-3, 1e3), (0.0009, 1001.0, -1.0, float("nan"))),
     "objective.beta": ((0.0, 1.0), (-1e-9, float("inf"), float("nan"))),
     "objective.beta_warmup_steps": ((0, 1), (-1,)),
+    "objective.beta_cycles": ((1, 8), (0, -1)),
+    "objective.beta_rise": ((1e-6, 1.0), (0.0, 1.0001, float("nan"))),
+    "objective.free_bits": ((0.0, 0.5), (-1e-9, float("inf"), float("nan"))),
+    "objective.samples": ((1,), (0, -1)),
+    "objective.groups": ((1,), (0, -1)),
+    "objective.at_once": ((None, 1), (0, -1)),
+    "objective.alpha": ((0.0, 0.9999), (1.0, -0.1, float("nan"))),
     "optimizer.learning_rate": ((0.0, 1e-9), (-1e-9, 1e39, float("nan"))),
     "optimizer.warmup_steps": ((0, 1), (-1,)),
     "optimizer.beta1": ((0.0, 0.9999), (1.0, -0.1, 1.5, float("nan"))),
@@ -48,12 +69,24 @@ BOUNDS = {
 def test_each_bound_lets_in_what_is_just_right_and_nothing_beyond(name):
     right, wrong = BOUNDS[name]
     method = {"optimizer.weight_decay": AdamW(), "optimizer.momentum": SGD()}.get(name, Adam())
-    base = dataclasses.replace(GAUSSIAN, optimizer=method)
+    objective = {"samples": MIWAE(), "groups": MIWAE(), "at_once": MIWAE(), "alpha": IWAE()}
+    cyclical = ELBO(beta_warmup_steps=20, beta_warmup="cyclical")
+    objective |= dict.fromkeys(("beta_cycles", "beta_rise"), cyclical)
+    objective = objective.get(name.removeprefix("objective."), ELBO())
+    base = dataclasses.replace(GAUSSIAN, optimizer=method, objective=objective)
     for value in right:
         validate(with_field(base, name, value))
     for value in wrong:
         with pytest.raises(UserError, match=rf"\b{name}\b"):
             validate(with_field(base, name, value))
+
+
+def test_the_elbos_part_of_ciwae_is_from_none_to_all():
+    for beta in (0.0, 1.0):
+        validate(Config(objective=CIWAE(beta=beta)))
+    for beta in (-1e-9, 1.0001, float("nan")):
+        with pytest.raises(UserError, match=r"\bobjective\.beta\b"):
+            validate(Config(objective=CIWAE(beta=beta)))
 
 
 @pytest.mark.parametrize("binarization", ["threshold", "static", "dynamic"])

@@ -18,7 +18,9 @@ CHANGE_TRAINING = """
     seed data.binarization data.dequantization data.horizontal_flips
     model.latent_dim model.architecture model.architecture.channels model.architecture.hidden
     model.architecture.activation model.likelihood model.likelihood.sigma model.likelihood.learn_sigma
-    model.posterior model.prior objective objective.beta objective.beta_warmup_steps optimizer
+    model.posterior model.prior objective objective.beta objective.beta_warmup_steps objective.beta_warmup
+    objective.beta_cycles objective.beta_rise objective.free_bits objective.free_bits_per objective.gradient
+    optimizer
     optimizer.learning_rate optimizer.schedule optimizer.warmup_steps optimizer.beta1 optimizer.beta2
     optimizer.epsilon optimizer.clip_norm optimizer.ema_decay code.sha256
     train.batch_size train.precision train.reduction

@@ -11,6 +11,7 @@ import pytest
 
 from jaxvae.config import (
     ELBO,
+    IWAE,
     MLP,
     SGD,
     Adam,
@@ -89,6 +90,19 @@ GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood=Gaussia
             dataclasses.replace(GAUSSIAN, model=Model(likelihood=Gaussian(sigma=0.0))),
             "--model.likelihood.sigma 0.0 cannot work: it must be from 0.001 to 1000",
         ),
+        (
+            Config(objective=IWAE(samples=2, gradient="stl")),
+            "--objective.gradient 'stl' cannot work: with --objective.samples 2 it has another mean than .* "
+            "choose dreg",
+        ),
+        (
+            Config(objective=ELBO(gradient="stl", free_bits=0.5)),
+            "--objective.gradient 'stl' cannot work: .* or leave free_bits out",
+        ),
+        (
+            Config(objective=ELBO(beta_warmup="cyclical", beta_warmup_steps=3)),
+            "--objective.beta_cycles 4 cannot work: there are only 3 steps of --objective.beta_warmup_steps",
+        ),
     ],
 )
 def test_a_value_that_cannot_work_is_named_with_what_would(config, message):
@@ -143,12 +157,20 @@ def test_of_a_field_that_is_wrong_nothing_else_is_concluded(model):
 
 
 FLAT = MLP(hidden=())
+CYCLICAL = ELBO(beta_warmup="cyclical", beta_warmup_steps=9)
 UNUSED = {
     # A field, and configurations that use it and that do not.
     "data.resize": ("stretch", Config(data=Data(image_size=8)), Config()),
     "data.workers": (3, Config(), Config(data=Data(placement="resident"))),
     "model.architecture.activation": ("tanh", Config(), Config(model=Model(architecture=FLAT))),
     "objective.beta_warmup_steps": (7, Config(), Config(objective=ELBO(beta=0.0))),
+    "objective.beta_warmup": ("cyclical", Config(objective=ELBO(beta_warmup_steps=9)), Config()),
+    "objective.beta_cycles": (5, Config(objective=CYCLICAL), Config(objective=ELBO(beta_warmup_steps=9))),
+    "objective.beta_rise": (0.7, Config(objective=CYCLICAL), Config()),
+    "objective.free_bits": (0.1, Config(), Config(objective=ELBO(beta=0.0))),
+    "objective.free_bits_per": ("level", Config(objective=ELBO(free_bits=0.1)), Config()),
+    "objective.gradient": ("stl", Config(), Config(objective=ELBO(beta=0.0))),
+    "objective.alpha": (0.5, Config(objective=IWAE()), Config(objective=IWAE(samples=1))),
 }
 
 

@@ -53,6 +53,8 @@ Positive = Annotated[
     float, Range(lambda value: _TINIEST <= value <= _LARGEST, "finite in float32 and above 0")
 ]
 Decay = Annotated[float, Range(lambda value: 0 <= value < 1, "at least 0 and below 1")]
+Portion = Annotated[float, between(0, 1)]
+Rise = Annotated[float, Range(lambda value: 0 < value <= 1, "above 0 and 1 or less")]
 Share = Annotated[float, Range(lambda value: 0 < value < 1, "above 0 and below 1")]
 Scale = Annotated[float, Range(lambda value: 1e-3 <= value <= 1e3, "from 0.001 to 1000")]
 Widths = Annotated[

@@ -114,6 +114,12 @@ def _check_together(check: _Check) -> None:
         f"choose --data.binarization dynamic, static or threshold, or --model.likelihood {_others('real')}",
         "data.binarization",
     )
+    for section, kind in kinds_of(config).items():
+        for field, why in kind.refused().items():
+            fields = [f"{section}.{name}" for name in kind.field_names()]
+            refuse(
+                True, f"{section}.{field}", f"{check.show(f'{section}.{field}')} cannot work: {why}", *fields
+            )
 
 
 def _others(*pixels: str) -> str:

@@ -4,7 +4,7 @@
 - ``build``: which model and objective a configuration stands for; an experiment's own.
 - ``likelihoods``: p(x|z). ``posteriors``: q(z|x). ``priors``: p(z).
 - ``distributions``: densities, draws, KL divergences.
-- ``objectives``: what is maximised, and the importance-weighted bound.
+- ``objectives/``: what is maximised, and the importance-weighted bound.
 - ``networks``, ``convolution``: the encoders and decoders that come with the package.
 - ``stock_modules``: how modules of other libraries become part of a model.
 - ``preprocessing``: from a stored image to what the model sees.

@@ -49,21 +49,27 @@ def _check_own(model: Any, config: Config, image_shape: tuple[int, ...]) -> None
 
 
 def build_objective(config: Config) -> AbstractObjective:
-    """The experiment's own ``objective``, or that which its configuration names."""
+    """The experiment's own ``objective``, or that which its configuration names.
+
+    Raises UserError if it cannot be computed with ``train.reduction``.
+    """
     if (own := own_function(config.code, "objective")) is None:
         kind = config.objective
-        return _implementation(kind, AbstractObjective)(**kind.arguments())
-    objective = own(config)
-    if not isinstance(objective, AbstractObjective):
-        raise UserError(
-            f"objective in {config.code.file} must return a jaxvae.models.objectives.AbstractObjective, not "
-            f"{type(objective).__name__}"
-        )
+        objective = _implementation(kind, AbstractObjective)(**kind.arguments())
+        name = f"--objective {kind.kind}"
+        for field, value in kind.arguments().items():
+            if value != getattr(type(kind), field, None):
+                name += f" --objective.{field} {value}"
+    else:
+        objective = own(config)
+        if not isinstance(objective, AbstractObjective):
+            raise UserError(
+                f"objective in {config.code.file} must return a jaxvae.models.objectives.AbstractObjective, "
+                f"not {type(objective).__name__}"
+            )
+        name = f"{type(objective).__name__} of {config.code.file}"
     if config.train.reduction == "fixed" and not objective.is_mean:
-        raise UserError(
-            f"--train.reduction fixed cannot work: {type(objective).__name__} of {config.code.file} is no "
-            "mean over examples"
-        )
+        raise UserError(f"--train.reduction fixed cannot work: {name} is no mean over examples")
     return objective
 
 
@@ -127,6 +133,9 @@ class StaticVAE(AbstractVAE):
 
     def draw(self, encoded, *, key):
         return self.whole.draw(encoded, key=key)
+
+    def routed_draw(self, encoded, *, key, routes):
+        return self.whole.routed_draw(encoded, key=key, routes=routes)
 
     def generate(self, *, key, temperature=1.0):
         return self.whole.generate(key=key, temperature=temperature)

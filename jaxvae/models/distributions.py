@@ -64,6 +64,14 @@ def rate(q: AbstractDistribution, p: AbstractDistribution, z: Float[Array, "..."
     return q.log_prob(z) - p.log_prob(z)
 
 
+def rate_of_each_latent(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, " latent"] | None:
+    """The parts of KL[q || p] that each latent has, in nats, whose sum it is; None where there is no closed
+    form."""
+    if not (isinstance(q, Gaussian) and isinstance(p, StandardNormal)):
+        return None
+    return q.kl_of_each_to_standard_normal().reshape(-1)
+
+
 class Gaussian(AbstractDistribution):
     """N(mean, diag(exp(2 log_scale))) over an array of any shape.
 
@@ -91,8 +99,15 @@ class Gaussian(AbstractDistribution):
 
         ``expm1`` keeps the digits that ``exp(2 s) - 1`` loses when the scale is near 1. In nats.
         """
+        return 0.5 * jnp.sum(self._twice_kl_of_each())
+
+    def kl_of_each_to_standard_normal(self) -> Float[Array, "*shape"]:
+        """The same of each dimension."""
+        return 0.5 * self._twice_kl_of_each()
+
+    def _twice_kl_of_each(self) -> Float[Array, "*shape"]:
         twice = jnp.broadcast_to(2 * self.log_scale, self.mean.shape)
-        return 0.5 * jnp.sum(self.mean**2 + (jnp.expm1(twice) - twice))
+        return self.mean**2 + (jnp.expm1(twice) - twice)
 
 
 class StandardNormal(AbstractDistribution):

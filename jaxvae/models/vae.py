@@ -7,7 +7,8 @@ arXiv 1312.6114). Every method acts on one image, and says what is wrong with an
 """
 
 import abc
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float, Key
 from jaxvae.config.kinds.likelihoods import Pixels
 from jaxvae.errors import UserError
 from jaxvae.models import input_checks
-from jaxvae.models.distributions import AbstractDistribution, rate
+from jaxvae.models.distributions import AbstractDistribution, rate, rate_of_each_latent
 from jaxvae.models.input_checks import ArrayLike
 from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.priors import AbstractPrior, StandardNormalPrior
@@ -46,10 +47,37 @@ class Draw(eqx.Module):
     """p(x|z)."""
     posterior: Posterior | None
     """None where q(z|x) has no mean and scale of its own."""
+    latent_rates: Float[Array, " latent"] | None = None
+    """KL[q || p] of each latent, in nats, level after level; None where it has no closed form."""
 
     def log_weight(self, log_likelihood: Float[Array, ""]) -> Float[Array, ""]:
         """``log p(x|z) + log p(z) - log q(z|x)``, all that an importance-weighted bound needs."""
         return log_likelihood + self.log_prior - self.log_posterior
+
+
+def unchanged(tree: Any) -> Any:
+    """The same, gradients included."""
+    return tree
+
+
+def constant(tree: Any) -> Any:
+    """The same, of which no array gets a gradient."""
+    return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, tree)
+
+
+class GradientRoutes(NamedTuple):
+    """Which ways the gradient of a draw's densities may take: functions that change no value, such as
+    ``constant``. As they are, all ways are open."""
+
+    latents: Callable[[Any], Any] = unchanged
+    """Of the latents, as every density takes them. Latents that are drawn given others are drawn given those
+    without it."""
+    posterior: Callable[[Any], Any] = unchanged
+    """Of the parameters of log q(z|x), which are weights and what ``encode`` gave: where its density is
+    computed, not where latents are drawn. Between two levels it is of the weights, and not of the mean and
+    scale that they give: those depend on the latents above."""
+    generative: Callable[[Any], Any] = unchanged
+    """Of the parameters of p(x, z): the weights of prior, decoder and likelihood."""
 
 
 class AbstractVAE(eqx.Module):
@@ -69,6 +97,13 @@ class AbstractVAE(eqx.Module):
     @abc.abstractmethod
     def draw(self, encoded: Any, *, key: Key[Array, ""]) -> Draw:
         """One draw from q(z|x), given ``encode(x)``; differentiable. Levels fold their keys from ``key``."""
+
+    def routed_draw(self, encoded: Any, *, key: Key[Array, ""], routes: GradientRoutes) -> Draw:
+        """The same as ``draw``, but its gradient takes these routes alone: for STL, DReG and PIWAE."""
+        raise UserError(
+            f"this objective cannot work: {type(self).__name__} does not say how its gradients are kept to "
+            "some routes (routed_draw)"
+        )
 
     @abc.abstractmethod
     def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> AbstractDistribution:
@@ -145,13 +180,29 @@ class VAE(AbstractVAE):
         # The scopes are the names that a profile knows the parts of a step by.
         with jax.named_scope("noise"):
             z, log_posterior = encoded.sample_and_log_prob(key)
+        return self._drawn(encoded, z, log_posterior)
+
+    def routed_draw(self, encoded: Any, *, key: Key[Array, ""], routes: GradientRoutes) -> Draw:
+        if type(self).draw is not VAE.draw:
+            # A subclass that draws in another way: this would not be its draw.
+            return super().routed_draw(encoded, key=key, routes=routes)
+        with jax.named_scope("noise"):
+            z, log_posterior = encoded.sample_and_log_prob(key)
+            if (routes.latents, routes.posterior) != (unchanged, unchanged):
+                z = routes.latents(z)
+                log_posterior = routes.posterior(encoded).log_prob(z)
+        return routes.generative(self)._drawn(encoded, z, log_posterior)
+
+    def _drawn(self, encoded: Any, z: Float[Array, " latent"], log_posterior: Float[Array, ""]) -> Draw:
+        """What latents say about the image, given log q(z|x)."""
         with jax.named_scope("decoder"):
             likelihood = self.decode(z)
         with jax.named_scope("rate"):
             prior = self.prior(self.encoder)
             rates = rate(encoded, prior, z)[None]
             log_prior = prior.log_prob(z)
-        return Draw(z, log_prior, log_posterior, rates, likelihood, _statistics(encoded))
+        of_each = rate_of_each_latent(encoded, prior)
+        return Draw(z, log_prior, log_posterior, rates, likelihood, _statistics(encoded), of_each)
 
     def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
         z = self.prior(self.encoder).sample(key)

@@ -91,6 +91,10 @@ class Kind:
         """Its fields that have no effect beside the values of the others."""
         return {}
 
+    def refused(self) -> Mapping[str, str]:
+        """Its fields whose values cannot work beside those of the others: why, and what would."""
+        return {}
+
     def become(self, kind: type["Kind"]) -> "Kind":
         """Another kind with the values of those fields that both have from a class in common; the others
         have the new kind's defaults."""

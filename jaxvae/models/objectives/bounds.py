@@ -1,0 +1,64 @@
+"""How well does the bound on log p(x) hold, with many draws?"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from jaxvae.models.objectives.abstract import Terms
+from jaxvae.models.vae import AbstractVAE, Posterior
+
+
+class Bounds(NamedTuple):
+    """What several draws from q(z|x) say about one image."""
+
+    terms: Terms
+    """Each rate's and the distortion's mean over the draws."""
+    importance_weighted: Float[Array, "*image"]
+    """The importance-weighted bound on log p(x)."""
+    posterior_mean: Float[Array, "*image latent"] | None
+    """The mean of q(z|x), whose variance over images tells which latents are used; None if it has none."""
+
+
+def importance_weighted_bounds(
+    model: AbstractVAE,
+    x: Float[Array, "height width channel"],
+    key: Key[Array, ""],
+    samples: int | Int[Array, ""],
+) -> Bounds:
+    """``log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x)`` with z_k ~ q(z|x) (Burda et al. 2015, arXiv 1509.00519).
+
+    In expectation it is never below the ELBO, never falls as K grows, and tends to log p(x). Draw k uses
+    ``fold_in(key, k)``, so a larger K only adds draws. The sum is kept relative to the largest weight so
+    far: nothing overflows and memory does not grow with K, which may be a traced number.
+    """
+    encoded = model.encode(x)
+
+    def drawn(k: Int[Array, ""] | int) -> tuple[Float[Array, ""], Float[Array, ""], tuple]:
+        draw = model.draw(encoded, key=jax.random.fold_in(key, k))
+        log_likelihood = draw.likelihood.log_prob(x)
+        return draw.log_weight(log_likelihood), log_likelihood, _averaged(draw.rates, draw.posterior)
+
+    # What does not depend on the draw, such as a rate in closed form, is summed as its difference from the
+    # first draw's, which is 0, so that its mean has no rounding.
+    _, _, first = drawn(0)
+
+    def add(k, carry):
+        largest, total, log_likelihoods, differences = carry
+        log_weight, log_likelihood, averaged = drawn(k)
+        new_largest = jnp.maximum(largest, log_weight)
+        total = total * jnp.exp(largest - new_largest) + jnp.exp(log_weight - new_largest)
+        differences = jax.tree.map(lambda s, now, then: s + (now - then), differences, averaged, first)
+        return new_largest, total, log_likelihoods + log_likelihood, differences
+
+    zero = jnp.zeros((), jnp.float32)
+    start = (zero - jnp.inf, zero, zero, jax.tree.map(jnp.zeros_like, first))
+    largest, total, log_likelihoods, differences = jax.lax.fori_loop(0, samples, add, start)
+    count = jnp.asarray(samples, jnp.float32)
+    rates, posterior_mean = jax.tree.map(lambda then, s: then + s / count, first, differences)
+    return Bounds(Terms(rates, -log_likelihoods / count), largest + jnp.log(total / count), posterior_mean)
+
+
+def _averaged(rates: Float[Array, " level"], posterior: Posterior | None) -> tuple:
+    return rates, None if posterior is None else posterior.mean
