@@ -13,4 +13,4 @@ class DiagonalGaussian(Posterior):
     """N(mean(x), diag(scale(x)^2)): independent latents."""
 
     kind = "diagonal"
-    builds = "jaxvae.models.posteriors:DiagonalPosterior"
+    builds = "jaxvae.models.posteriors.diagonal:DiagonalPosterior"

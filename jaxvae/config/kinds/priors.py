@@ -13,4 +13,4 @@ class StandardNormal(Prior):
     """N(0, I)."""
 
     kind = "standard_normal"
-    builds = "jaxvae.models.priors:StandardNormalPrior"
+    builds = "jaxvae.models.priors.standard_normal:StandardNormalPrior"
