@@ -86,6 +86,10 @@ class Gaussian(AbstractDistribution):
         2013, arXiv 1312.6114): differentiable in both parameters."""
         return self.mean + jnp.exp(self.log_scale) * normal(key, self.mean.shape)
 
+    def tempered_sample(self, key: Key[Array, ""], temperature: float) -> Float[Array, "*shape"]:
+        """``mean + temperature * exp(log_scale) * eps``."""
+        return self.mean + temperature * jnp.exp(self.log_scale) * normal(key, self.mean.shape)
+
     def log_prob(self, x: ArrayLike) -> Float[Array, ""]:
         """``-1/2 sum(((x - mean) / scale)^2 + 2 log_scale + log 2 pi)``, in nats."""
         x = input_checks.value(x, self.mean.shape, in_unit=False)

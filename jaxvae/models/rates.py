@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxvae.models.distributions import AbstractDistribution, Gaussian, StandardNormal
+from jaxvae.models.posteriors.full_gaussian import FullGaussian
 
 
 def rate(
@@ -31,5 +32,6 @@ def gaussian_to_gaussian(q: Gaussian, p: Gaussian) -> Float[Array, ""]:
 CLOSED_FORMS: dict[tuple[type, type], Callable[[Any, Any], Float[Array, ""]]] = {
     (Gaussian, StandardNormal): lambda q, p: q.kl_to_standard_normal(),
     (Gaussian, Gaussian): gaussian_to_gaussian,
+    (FullGaussian, StandardNormal): lambda q, p: q.kl_to_standard_normal(),
 }
 """The closed forms by the types of q and p; a distribution of one's own may add its own."""

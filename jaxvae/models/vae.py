@@ -194,8 +194,7 @@ class VAE(AbstractVAE):
 
 def _statistics(posterior: Any, z: Float[Array, " latent"]) -> Posterior:
     """Mean and log-scale where the posterior has them, one a latent; the draw itself in place of the mean."""
-    mean, log_scale = (
-        value.reshape(-1) if eqx.is_array(value) and value.shape == z.shape else None
-        for value in (getattr(posterior, name, None) for name in ("mean", "log_scale"))
-    )
-    return Posterior(z if mean is None else mean, log_scale)
+    mean: Any = getattr(posterior, "mean", None)
+    log_scale: Any = getattr(posterior, "log_scale", None)
+    has_mean, has_scale = (eqx.is_array(value) and value.shape == z.shape for value in (mean, log_scale))
+    return Posterior(mean if has_mean else z, log_scale if has_scale else None)
