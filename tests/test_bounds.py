@@ -4,7 +4,22 @@ import dataclasses
 
 import pytest
 
-from jaxvae.config import ELBO, SGD, Adam, AdamW, Config, Conv, Data, Gaussian, Model, Train
+from jaxvae.config import (
+    ELBO,
+    SGD,
+    Adam,
+    AdamW,
+    Config,
+    Conv,
+    CouplingFlow,
+    Data,
+    DiagonalGaussian,
+    Gaussian,
+    InverseAutoregressiveFlow,
+    Model,
+    Train,
+    VampPrior,
+)
 from jaxvae.config.nested import with_field
 from jaxvae.config.validation import validate
 from jaxvae.errors import UserError
@@ -18,6 +33,12 @@ BOUNDS = {
     "model.latent_dim": ((1,), (0, -1)),
     "model.architecture.hidden": (((), (1,)), ((0,), (3, -1))),
     "model.likelihood.sigma": ((1e-3, 1e3), (0.0009, 1001.0, -1.0, float("nan"))),
+    "model.posterior.steps": ((1,), (0, -1)),
+    "model.posterior.hidden": (((), (1,)), ((0,), (3, -1))),
+    "model.posterior.context": ((0, 1), (-1,)),
+    "model.prior.layers": ((1,), (0, -1)),
+    "model.prior.hidden": (((), (1,)), ((0,), (3, -1))),
+    "model.prior.components": ((1,), (0, -1)),
     "objective.beta": ((0.0, 1.0), (-1e-9, float("inf"), float("nan"))),
     "objective.beta_warmup_steps": ((0, 1), (-1,)),
     "optimizer.learning_rate": ((0.0, 1e-9), (-1e-9, 1e39, float("nan"))),
@@ -48,7 +69,13 @@ BOUNDS = {
 def test_each_bound_lets_in_what_is_just_right_and_nothing_beyond(name):
     right, wrong = BOUNDS[name]
     method = {"optimizer.weight_decay": AdamW(), "optimizer.momentum": SGD()}.get(name, Adam())
-    base = dataclasses.replace(GAUSSIAN, optimizer=method)
+    prior = VampPrior() if name == "model.prior.components" else CouplingFlow()
+    posterior = DiagonalGaussian() if isinstance(prior, VampPrior) else InverseAutoregressiveFlow()
+    base = dataclasses.replace(
+        GAUSSIAN,
+        optimizer=method,
+        model=dataclasses.replace(GAUSSIAN.model, posterior=posterior, prior=prior),
+    )
     for value in right:
         validate(with_field(base, name, value))
     for value in wrong:
