@@ -42,6 +42,11 @@ SEED = f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"
 BOTH = "test_bounds.py::test_pixels_are_binarised_or_dequantised_and_never_both"
 LEDGER = f"{RUN}::test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time"
 RESUME = "test_changes.py::test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else"
+POSTERIORS, PRIORS = "test_posteriors.py", "test_priors.py"
+MASKED = f"{POSTERIORS}::test_a_masked_network_depends_on_the_latents_before_and_on_all_of_them"
+INVERTED = f"{POSTERIORS}::test_a_flow_is_inverted_and_its_determinant_is_that_of_its_derivative"
+COUPLED = f"{PRIORS}::test_a_coupling_flow_is_inverted_and_its_determinant_is_that_of_its_derivative"
+ACTIVE = f"{POSTERIORS}::test_active_units_of_a_flow_are_counted_without_the_noise_of_their_draws"
 
 
 def _area(area: str, file: str, *mutants: tuple[str, str, str, str]) -> list[Mutant]:
@@ -104,7 +109,7 @@ MUTANTS = [
     *_area(
         "mathematics",
         "models/vae",
-        ("reconstructions are of random latents", ").mean).mean", ").mean * 0).mean", PICTURES),
+        ("reconstructions are of random latents", ").noiseless).mean", ").noiseless * 0).mean", PICTURES),
     ),
     *_area(
         "mathematics",
@@ -557,9 +562,19 @@ MUTANTS = [
         "mathematics",
         "models/distributions",
         ("the prior has the variance 2", "-0.5 * (jnp.sum(x**2)", "-0.25 * (jnp.sum(x**2)", "test_distributions.py"),
-        ("a rate of a wrong sign where there is no closed form", "return q.log_prob(z) - p.log_prob(z)", "return p.log_prob(z) - q.log_prob(z)", "test_seams.py"),
-        ("no rate in closed form", "if isinstance(q, Gaussian) and isinstance(p, StandardNormal):", "if False:", EIGHT),
         ("new images of half the prior's spread", "return jax.random.normal(key, self.shape, jnp.float32)", "return 0.5 * jax.random.normal(key, self.shape, jnp.float32)", PICTURES),
+    ),
+    *_area(
+        "mathematics",
+        "models/rates",
+        ("a rate of a wrong sign where there is no closed form", "return log_q - log_p", "return log_p - log_q", "test_seams.py"),
+        ("no rate in closed form", "return None if closed is None else closed(q, p)", "return None", EIGHT),
+    ),
+    *_area(
+        "mathematics",
+        "models/objectives/bounds",
+        ("the distortion is of the last draw", "log_likelihoods + log_likelihood, differences, squares", "log_likelihood, differences, squares", CONV),
+        ("the first draw's rate stands for all", "s + (now - then), differences", "s, differences", "test_seams.py"),
     ),
     *_area(
         "mathematics",
@@ -582,7 +597,7 @@ MUTANTS = [
         ("importance weights without the posterior", "log_likelihood + self.log_prior - self.log_posterior", "log_likelihood + self.log_prior", CONV),
         ("sigma is cast to bfloat16", "networks = (self.encoder, self.decoder)", "return jax.tree.map(lambda w: w.astype(precision), self)", LOW),
         ("bfloat16 is not asked for", 'if precision == "float32":\n            return self\n        networks', 'if True:\n            return self\n        networks', LOW),
-        ("temperature is forgotten", "temperature * z)", "z)", "test_seams.py"),
+        ("temperature is forgotten", "if temperature == 1.0 else prior.tempered_sample(key, temperature)", "if True else prior.tempered_sample(key, temperature)", "test_seams.py"),
         ("the prior is always N(0, I)", "StandardNormalPrior(latent_dim) if prior is None else prior", "StandardNormalPrior(latent_dim)", "test_seams.py"),
     ),
     *_area(
@@ -681,7 +696,83 @@ MUTANTS = [
     ),
     *_area(
         "mathematics",
-        "models/posteriors",
+        "models/rates",
+        ("a rate between Gaussians without the prior's scale", "2 * (q.log_scale - p.log_scale)", "2 * q.log_scale", f"{POSTERIORS}::test_rates_in_closed_form_are_those_of_float64_and_of_monte_carlo"),
+    ),
+    *_area(
+        "mathematics",
+        "models/distributions",
+        ("a Gaussian has no temperature", "self.mean + temperature * jnp.exp", "self.mean + jnp.exp", f"{PRIORS}::test_draws_of_a_mixture_have_its_density_with_scales_times_the_temperature"),
+    ),
+    *_area(
+        "mathematics",
+        "models/posteriors/full_gaussian",
+        ("a full Gaussian's density without its determinant", "(jnp.sum(noise**2) + constant) - jnp.sum(self.log_diagonal)", "(jnp.sum(noise**2) + constant)", f"{POSTERIORS}::test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws"),
+        ("covariances are not in the rate", " + jnp.sum(self.below**2))", ")", f"{POSTERIORS}::test_rates_in_closed_form_are_those_of_float64_and_of_monte_carlo"),
+        ("a latent's own scale is the factor's diagonal", "0.5 * jnp.log(jnp.sum(self.factor**2, axis=1))", "self.log_diagonal", f"{POSTERIORS}::test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws"),
+        ("the factor is transposed", "self.mean + self.factor @ noise, self", "self.mean + self.factor.T @ noise, self", f"{POSTERIORS}::test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws"),
+    ),
+    *_area(
+        "mathematics",
+        "models/posteriors/masked_mlp",
+        ("a latent's numbers depend on itself", "np.tile(latents, 2)[:, None] > degrees[-1]", "np.tile(latents, 2)[:, None] >= degrees[-1]", MASKED),
+        ("a latent's numbers do not depend on the one before", "* self.latent_dim // width", "* (self.latent_dim - 1) // width", MASKED),
+    ),
+    *_area(
+        "mathematics",
+        "models/posteriors/autoregressive",
+        ("the latents' order is never reversed", "z = z[::-1] if i > 0 else z\n            shift", "shift", f"{POSTERIORS}::test_steps_are_those_of_the_paper"),
+        ("gates are not bounded", "bounded_log_scale(raw) + GATE_BIAS", "raw + GATE_BIAS", f"{POSTERIORS}::test_steps_are_those_of_the_paper"),
+        ("a draw's density gains where the flow expands", "return z, log_base - log_determinant", "return z, log_base + log_determinant", INVERTED),
+        ("the inverse is one pass short", "length=z.size", "length=max(1, z.size - 1)", INVERTED),
+        ("a flow is shown by its base's mean", "return self.transform(self.base.mean)[0]", "return self.base.mean", f"{POSTERIORS}::test_a_flow_is_shown_by_what_becomes_of_its_bases_mean"),
+    ),
+    *_area(
+        "mathematics",
+        "models/priors/mixture",
+        ("a mixture's weights do not sum to 1", "jax.nn.log_softmax(self.logits) + each", "self.logits + each", f"{PRIORS}::test_a_mixture_has_the_density_of_scipy"),
+        ("a mixture has no temperature", ".tempered_sample(key_value, temperature)", ".sample(key_value)", f"{PRIORS}::test_draws_of_a_mixture_have_its_density_with_scales_times_the_temperature"),
+    ),
+    *_area(
+        "mathematics",
+        "models/priors/vamp",
+        ("pseudo-inputs are no images", "return jax.nn.sigmoid(self.raw)", "return self.raw", f"{PRIORS}::test_a_vamp_prior_is_the_mixture_of_the_posteriors_of_its_images"),
+    ),
+    *_area(
+        "mathematics",
+        "models/priors/coupling",
+        ("a coupling's density gains where it expands", "        return _log_base(noise) - log_determinant", "        return _log_base(noise) + log_determinant", COUPLED),
+        ("one half of the latents never moves", "jnp.split(z[::-1] if i > 0 else z, (", "jnp.split(z, (", COUPLED),
+        ("a coupling flow starts as anything", "jax.tree.map(jnp.zeros_like, mlp.layers[-1])", "mlp.layers[-1]", f"{PRIORS}::test_a_coupling_flow_starts_as_the_standard_normal_and_needs_two_latents"),
+    ),
+    *_area(
+        "randomness",
+        "models/noise",
+        ("the likeliest category is always drawn", "jnp.sum(cumulative[:-1] <= drawn, dtype=jnp.int32)", "jnp.argmax(logits).astype(jnp.int32)", f"{PRIORS}::test_categories_are_drawn_with_their_probabilities"),
+    ),
+    *_area(
+        "mathematics",
+        "models/vae",
+        ("what depends on the model alone is computed for every draw", "known = KnownPrior(self.prior(self.encoder))", "known = self.prior", f"{PRIORS}::test_the_components_of_a_vamp_prior_are_computed_once_a_step_and_not_in_loops_over_draws"),
+    ),
+    *_area(
+        "evaluation",
+        "runs/evaluation",
+        ("the noise of an estimated mean is activity", "axis=0) - noise > ACTIVE_VARIANCE", "axis=0) > ACTIVE_VARIANCE", ACTIVE),
+    ),
+    *_area(
+        "evaluation",
+        "models/objectives",
+        ("an estimated mean has no noise", "(square - s**2 / count) / pairs", "0 * (square - s**2 / count) / pairs", ACTIVE),
+    ),
+    *_area(
+        "configuration",
+        "config/validation",
+        ("a mixture of flows is let in", "model.prior.of_posteriors and not", "False and not", f"{PRIORS}::test_a_vamp_prior_of_flows_is_refused_with_what_would_fit"),
+    ),
+    *_area(
+        "mathematics",
+        "models/posteriors/diagonal",
         ("a log-scale is not bounded", "return Gaussian(mean, bounded_log_scale(raw))", "return Gaussian(mean, raw)", "test_networks.py::test_the_encoder_gives_a_mean_and_a_bounded_log_scale"),
     ),
     *_area(

@@ -14,10 +14,14 @@ from jaxvae.config import (
     AdamW,
     Config,
     Conv,
+    CouplingFlow,
     Data,
+    DiagonalGaussian,
     Gaussian,
+    InverseAutoregressiveFlow,
     Model,
     Train,
+    VampPrior,
 )
 from jaxvae.config.nested import with_field
 from jaxvae.config.validation import validate
@@ -32,6 +36,12 @@ BOUNDS = {
     "model.latent_dim": ((1,), (0, -1)),
     "model.architecture.hidden": (((), (1,)), ((0,), (3, -1))),
     "model.likelihood.sigma": ((1e-3, 1e3), (0.0009, 1001.0, -1.0, float("nan"))),
+    "model.posterior.steps": ((1,), (0, -1)),
+    "model.posterior.hidden": (((), (1,)), ((0,), (3, -1))),
+    "model.posterior.context": ((0, 1), (-1,)),
+    "model.prior.layers": ((1,), (0, -1)),
+    "model.prior.hidden": (((), (1,)), ((0,), (3, -1))),
+    "model.prior.components": ((1,), (0, -1)),
     "objective.beta": ((0.0, 1.0), (-1e-9, float("inf"), float("nan"))),
     "objective.beta_warmup_steps": ((0, 1), (-1,)),
     "objective.beta_cycles": ((1, 8), (0, -1)),
@@ -74,6 +84,13 @@ def test_each_bound_lets_in_what_is_just_right_and_nothing_beyond(name):
     objective |= dict.fromkeys(("beta_cycles", "beta_rise"), cyclical)
     objective = objective.get(name.removeprefix("objective."), ELBO())
     base = dataclasses.replace(GAUSSIAN, optimizer=method, objective=objective)
+    prior = VampPrior() if name == "model.prior.components" else CouplingFlow()
+    posterior = DiagonalGaussian() if isinstance(prior, VampPrior) else InverseAutoregressiveFlow()
+    base = dataclasses.replace(
+        GAUSSIAN,
+        optimizer=method,
+        model=dataclasses.replace(GAUSSIAN.model, posterior=posterior, prior=prior),
+    )
     for value in right:
         validate(with_field(base, name, value))
     for value in wrong:

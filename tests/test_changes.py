@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from jaxvae.config import Config, Conv, Data, Gaussian, Model
+from jaxvae.config import (
+    Config,
+    Conv,
+    CouplingFlow,
+    Data,
+    Gaussian,
+    GaussianMixture,
+    InverseAutoregressiveFlow,
+    Model,
+)
 from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.nested import get_field, to_dict, with_field
 from jaxvae.errors import UserError
@@ -18,9 +27,10 @@ CHANGE_TRAINING = """
     seed data.binarization data.dequantization data.horizontal_flips
     model.latent_dim model.architecture model.architecture.channels model.architecture.hidden
     model.architecture.activation model.likelihood model.likelihood.sigma model.likelihood.learn_sigma
-    model.posterior model.prior objective objective.beta objective.beta_warmup_steps objective.beta_warmup
-    objective.beta_cycles objective.beta_rise objective.free_bits objective.free_bits_per objective.gradient
-    optimizer
+    model.posterior model.posterior.steps model.posterior.hidden model.posterior.context
+    model.prior model.prior.layers model.prior.hidden model.prior.components objective objective.beta
+    objective.beta_warmup_steps objective.beta_warmup objective.beta_cycles objective.beta_rise
+    objective.free_bits objective.free_bits_per objective.gradient optimizer
     optimizer.learning_rate optimizer.schedule optimizer.warmup_steps optimizer.beta1 optimizer.beta2
     optimizer.epsilon optimizer.clip_norm optimizer.ema_decay code.sha256
     train.batch_size train.precision train.reduction
@@ -56,8 +66,14 @@ def another(value, kind):
 
 EVERYTHING_IS_USED = Config(
     data=Data(binarization="none", dequantization="uniform", image_size=8, placement="stream"),
-    model=Model(architecture=Conv(), likelihood=Gaussian()),
+    model=Model(
+        architecture=Conv(),
+        likelihood=Gaussian(),
+        posterior=InverseAutoregressiveFlow(),
+        prior=CouplingFlow(),
+    ),
 )
+WITH_COMPONENTS = with_field(EVERYTHING_IS_USED, "model.prior", GaussianMixture())
 
 
 def all_fields(section: Any = EVERYTHING_IS_USED, prefix: str = "") -> Iterator[str]:
@@ -69,9 +85,10 @@ def all_fields(section: Any = EVERYTHING_IS_USED, prefix: str = "") -> Iterator[
             yield from all_fields(value, f"{name}.")
 
 
-@pytest.mark.parametrize("name", list(all_fields()))
+@pytest.mark.parametrize("name", sorted({*all_fields(), *all_fields(WITH_COMPONENTS)}))
 def test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else(tmp_path, name):
-    old = get_field(EVERYTHING_IS_USED, name)
+    used = WITH_COMPONENTS if name.endswith("components") else EVERYTHING_IS_USED
+    old = get_field(used, name)
     if isinstance(old, Kind):
         others = [kind for kind in old.kinds().values() if kind is not type(old)]
         # Of a family with one kind there is no other yet.
@@ -79,11 +96,11 @@ def test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else(tm
         new: Any = others[0]() if others else type("Other", (old.family(),), {"kind": "other"})()
         old.kinds().pop("other", None)  # type: ignore
     else:
-        section = get_field(EVERYTHING_IS_USED, name.rpartition(".")[0])
+        section = get_field(used, name.rpartition(".")[0])
         new = another(old, typing.get_type_hints(type(section))[name.rpartition(".")[2]])
     assert new != old
-    (tmp_path / "config.json").write_text(json.dumps(to_dict(EVERYTHING_IS_USED)))
-    folder, config = Workdir(tmp_path), with_field(EVERYTHING_IS_USED, name, new)
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(used)))
+    folder, config = Workdir(tmp_path), with_field(used, name, new)
     if name in CHANGE_TRAINING:
         with pytest.raises(UserError, match=rf"\b{name}: "):
             folder.check(config)

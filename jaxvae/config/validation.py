@@ -8,6 +8,7 @@ from jaxvae.config.earlier_versions import upgraded
 from jaxvae.config.fields import FIXED_PARTS, Config
 from jaxvae.config.kinds.kind import Needs
 from jaxvae.config.kinds.likelihoods import Likelihood
+from jaxvae.config.kinds.posteriors import Posterior
 from jaxvae.config.nested import flat, get_field, kinds_of, to_dict, with_field
 from jaxvae.errors import UserError
 
@@ -114,12 +115,24 @@ def _check_together(check: _Check) -> None:
         f"choose --data.binarization dynamic, static or threshold, or --model.likelihood {_others('real')}",
         "data.binarization",
     )
+    refuse(
+        model.prior.of_posteriors and not model.posterior.density_of_any and config.code.file is None,
+        "model.prior",
+        f"{model.prior.kind} is made of densities q(z|u), of which {name('model.posterior')} "
+        f"{model.posterior.kind} needs a pass of its networks for every latent: choose --model.posterior "
+        + " or ".join(kind.kind for kind in _posteriors() if kind.density_of_any),
+        "model.posterior",
+    )
     for section, kind in kinds_of(config).items():
         for field, why in kind.refused().items():
             fields = [f"{section}.{name}" for name in kind.field_names()]
             refuse(
                 True, f"{section}.{field}", f"{check.show(f'{section}.{field}')} cannot work: {why}", *fields
             )
+
+
+def _posteriors() -> list[type[Posterior]]:
+    return [kind for kind in Posterior.kinds().values() if issubclass(kind, Posterior)]
 
 
 def _others(*pixels: str) -> str:

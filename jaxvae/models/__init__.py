@@ -3,7 +3,7 @@
 - ``vae``: what is asked of every model, and the one with one level of latents.
 - ``build``: which model and objective a configuration stands for; an experiment's own.
 - ``likelihoods``: p(x|z). ``posteriors``: q(z|x). ``priors``: p(z).
-- ``distributions``: densities, draws, KL divergences.
+- ``distributions``: densities and draws. ``rates``: KL divergences.
 - ``objectives/``: what is maximised, and the importance-weighted bound.
 - ``networks``, ``convolution``: the encoders and decoders that come with the package.
 - ``stock_modules``: how modules of other libraries become part of a model.

@@ -146,6 +146,10 @@ class StaticVAE(AbstractVAE):
     def in_precision(self, precision):
         return StaticVAE(partition(self.whole.in_precision(precision))[0], self.rest)
 
+    def precomputed(self):
+        arrays, rest = partition(self.whole.precomputed())
+        return arrays if rest is None else StaticVAE(arrays, rest)
+
     def summary(self):
         return self.whole.summary()
 

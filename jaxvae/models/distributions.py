@@ -6,6 +6,7 @@ nats. All formulas stay finite in float32 for every finite parameter that the ne
 
 import abc
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -37,7 +38,8 @@ def unbounded_log_scale(log_scale: float) -> float:
 class AbstractDistribution(eqx.Module):
     """A distribution over arrays of one shape, whose parameters are its leaves.
 
-    That of an image has a ``mean`` too, or what is to be shown in its place.
+    That of an image has a ``mean`` too, or what is to be shown in its place; so has a posterior, or its own
+    ``noiseless``.
 
     ``jax.lax.stop_gradient(distribution)`` is the same distribution with constant parameters.
     """
@@ -55,21 +57,19 @@ class AbstractDistribution(eqx.Module):
         value = self.sample(key)
         return value, self.log_prob(value)
 
+    def tempered_sample(self, key: Key[Array, ""], temperature: float) -> Float[Array, "..."]:
+        """A draw with all scales times ``temperature``: here the whole draw is, which is right of what is
+        centred at 0. Others override it."""
+        return temperature * self.sample(key)
 
-def rate(q: AbstractDistribution, p: AbstractDistribution, z: Float[Array, "..."]) -> Float[Array, ""]:
-    """KL[q || p] in nats: its closed form where there is one, else the unbiased estimate of a draw z ~ q,
-    ``log q(z) - log p(z)``."""
-    if isinstance(q, Gaussian) and isinstance(p, StandardNormal):
-        return q.kl_to_standard_normal()
-    return q.log_prob(z) - p.log_prob(z)
-
-
-def rate_of_each_latent(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, " latent"] | None:
-    """The parts of KL[q || p] that each latent has, in nats, whose sum it is; None where there is no closed
-    form."""
-    if not (isinstance(q, Gaussian) and isinstance(p, StandardNormal)):
-        return None
-    return q.kl_of_each_to_standard_normal().reshape(-1)
+    @property
+    def noiseless(self) -> Float[Array, "..."]:
+        """The value that stands for all when a posterior is to be shown without noise: its mean, unless it
+        says otherwise."""
+        mean: Any = getattr(self, "mean", None)
+        if mean is None:
+            raise NotImplementedError(f"{type(self).__name__} defines neither mean nor noiseless")
+        return mean
 
 
 class Gaussian(AbstractDistribution):
@@ -85,6 +85,10 @@ class Gaussian(AbstractDistribution):
         """Reparameterised draw ``mean + exp(log_scale) * eps`` with eps ~ N(0, I) (Kingma and Welling
         2013, arXiv 1312.6114): differentiable in both parameters."""
         return self.mean + jnp.exp(self.log_scale) * normal(key, self.mean.shape)
+
+    def tempered_sample(self, key: Key[Array, ""], temperature: float) -> Float[Array, "*shape"]:
+        """``mean + temperature * exp(log_scale) * eps``."""
+        return self.mean + temperature * jnp.exp(self.log_scale) * normal(key, self.mean.shape)
 
     def log_prob(self, x: ArrayLike) -> Float[Array, ""]:
         """``-1/2 sum(((x - mean) / scale)^2 + 2 log_scale + log 2 pi)``, in nats."""

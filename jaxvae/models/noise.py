@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, Shaped, UInt32
+from jaxtyping import Array, Float, Int, Key, Shaped, UInt32
 
 from jaxvae.models.input_checks import one_key
 
@@ -42,11 +42,23 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
 
     None lies beyond +-5.3.
     """
-    words = bits(key, math.prod(shape))
-    # 23 bits as the mantissa of a number in [1, 2), then the middle of one of 2^23 equal steps of (-1, 1).
-    mantissa = jax.lax.bitcast_convert_type((words >> 9) | np.uint32(0x3F800000), jnp.float32) - 1
-    uniform = 2 * mantissa + (2**-23 - 1)
+    # The middle of one of 2^23 equal steps of (-1, 1).
+    uniform = 2 * _steps(key, math.prod(shape)) + (2**-23 - 1)
     return (math.sqrt(2) * jax.lax.erf_inv(uniform)).reshape(shape)
+
+
+def category(key: Key[Array, ""], logits: Float[Array, " category"]) -> Int[Array, ""]:
+    """A category, drawn with the probabilities ``softmax(logits)``, from 23 random bits."""
+    cumulative = jnp.cumsum(jax.nn.softmax(logits))
+    drawn = (_steps(key, 1)[0] + 2**-24) * cumulative[-1]
+    return jnp.sum(cumulative[:-1] <= drawn, dtype=jnp.int32)
+
+
+def _steps(key: Key[Array, ""], count: int) -> Float[Array, " count"]:
+    """Numbers drawn from the 2^23 multiples of 2^-23 in [0, 1)."""
+    # 23 bits as the mantissa of a number in [1, 2).
+    words = bits(key, count)
+    return jax.lax.bitcast_convert_type((words >> 9) | np.uint32(0x3F800000), jnp.float32) - 1
 
 
 def _words_of(key: Key[Array, ""]) -> tuple[Words, Words]:

@@ -18,10 +18,11 @@ from jaxtyping import Array, Float, Key
 from jaxvae.config.kinds.likelihoods import Pixels
 from jaxvae.errors import UserError
 from jaxvae.models import input_checks
-from jaxvae.models.distributions import AbstractDistribution, rate, rate_of_each_latent
+from jaxvae.models.distributions import AbstractDistribution
 from jaxvae.models.input_checks import ArrayLike
 from jaxvae.models.likelihoods import AbstractLikelihood
-from jaxvae.models.priors import AbstractPrior, StandardNormalPrior
+from jaxvae.models.priors import AbstractPrior, KnownPrior, StandardNormalPrior
+from jaxvae.models.rates import rate, rate_of_each_latent
 from jaxvae.models.stock_modules import adopt
 
 
@@ -29,8 +30,10 @@ class Posterior(eqx.Module):
     """What there is to know of q(z|x) beside a draw, for reports."""
 
     mean: Float[Array, " latent"]
-    """Of all levels, one after the other."""
-    log_scale: Float[Array, " latent"]
+    """Of all levels, one after the other. Where it is not known, as of a flow, or differs between draws: a
+    value whose expectation over draws it is."""
+    log_scale: Float[Array, " latent"] | None
+    """Of each latent by itself; None where it is not known."""
 
 
 class Draw(eqx.Module):
@@ -46,7 +49,7 @@ class Draw(eqx.Module):
     likelihood: AbstractDistribution
     """p(x|z)."""
     posterior: Posterior | None
-    """None where q(z|x) has no mean and scale of its own."""
+    """None if the model does not say."""
     latent_rates: Float[Array, " latent"] | None = None
     """KL[q || p] of each latent, in nats, level after level; None where it has no closed form."""
 
@@ -107,11 +110,17 @@ class AbstractVAE(eqx.Module):
 
     @abc.abstractmethod
     def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> AbstractDistribution:
-        """p(x|z) of a new image: its latents are a draw from the prior, the scales times ``temperature``."""
+        """p(x|z) of a new image: its latents are a draw from the prior, the scales times ``temperature``
+        (``tempered_sample``)."""
 
     @abc.abstractmethod
     def reconstruct(self, x: ArrayLike) -> Float[Array, "height width channel"]:
         """The image that its latents stand for, without noise."""
+
+    def precomputed(self) -> "AbstractVAE":
+        """The same model, in which what depends on the weights alone is computed already: to be called once,
+        outside of loops over images and draws."""
+        return self
 
     def sample(self, key: Any) -> Float[Array, "height width channel"]:
         """A new image: the mean of p(x|z) for a draw z ~ p(z). ``key`` is one of ``jax.random.key``."""
@@ -199,18 +208,25 @@ class VAE(AbstractVAE):
             likelihood = self.decode(z)
         with jax.named_scope("rate"):
             prior = self.prior(self.encoder)
-            rates = rate(encoded, prior, z)[None]
             log_prior = prior.log_prob(z)
+            rates = rate(encoded, prior, log_posterior, log_prior)[None]
         of_each = rate_of_each_latent(encoded, prior)
-        return Draw(z, log_prior, log_posterior, rates, likelihood, _statistics(encoded), of_each)
+        return Draw(z, log_prior, log_posterior, rates, likelihood, _statistics(encoded, z), of_each)
 
     def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
-        z = self.prior(self.encoder).sample(key)
-        return self.decode(z if temperature == 1.0 else temperature * z)
+        prior = self.prior(self.encoder)
+        z = prior.sample(key) if temperature == 1.0 else prior.tempered_sample(key, temperature)
+        return self.decode(z)
 
     def reconstruct(self, x: ArrayLike) -> Float[Array, "height width channel"]:
-        """The mean of p(x|z) at z = the mean of q(z|x). Takes what ``encode`` does."""
-        return self.decode(self._posterior(x, "reconstruct").mean).mean
+        """The mean of p(x|z) at z = the mean of q(z|x), or what q(z|x) has in its place (``noiseless``).
+        Takes what ``encode`` does."""
+        return self.decode(self._posterior(x, "reconstruct").noiseless).mean
+
+    def precomputed(self) -> "VAE":
+        """With the prior's distribution, such as a VampPrior's components."""
+        known = KnownPrior(self.prior(self.encoder))
+        return eqx.tree_at(lambda m: m.prior, self, known, is_leaf=lambda part: part is self.prior)
 
     def in_precision(self, precision: str) -> "VAE":
         """With the encoder and the decoder in ``precision``."""
@@ -227,10 +243,9 @@ class VAE(AbstractVAE):
         return self.encoder(input_checks.image(x, self.image_shape, method, self.likelihood.beyond))
 
 
-def _statistics(posterior: Any) -> Posterior | None:
-    """Mean and log-scale, if the posterior has both, one a latent."""
+def _statistics(posterior: Any, z: Float[Array, " latent"]) -> Posterior:
+    """Mean and log-scale where the posterior has them, one a latent; the draw itself in place of the mean."""
     mean: Any = getattr(posterior, "mean", None)
     log_scale: Any = getattr(posterior, "log_scale", None)
-    if not eqx.is_array(mean) or not eqx.is_array(log_scale) or mean.shape != log_scale.shape:
-        return None
-    return Posterior(mean.reshape(-1), log_scale.reshape(-1))
+    has_mean, has_scale = (eqx.is_array(value) and value.shape == z.shape for value in (mean, log_scale))
+    return Posterior(mean if has_mean else z, log_scale if has_scale else None)

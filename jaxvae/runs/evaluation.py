@@ -32,7 +32,8 @@ from jaxvae.training.parallel import (
 )
 
 ACTIVE_VARIANCE = 0.01
-"""A latent is active if its posterior mean varies more than this over the test set (Burda et al. 2015)."""
+"""A latent is active if its posterior mean varies more than this over the test set (Burda et al. 2015); the
+variance that a mean has because it is estimated from draws is not counted."""
 
 
 class Evaluator:
@@ -140,7 +141,8 @@ class Evaluator:
         gap = log_likelihood - elbo
         used = None
         if host.posterior_mean is not None:
-            used = int(np.sum(np.var(flat(host.posterior_mean), axis=0) > ACTIVE_VARIANCE))
+            noise = flat(host.posterior_mean_variance).mean(axis=0)
+            used = int(np.sum(np.var(flat(host.posterior_mean), axis=0) - noise > ACTIVE_VARIANCE))
         return {
             "elbo": elbo.mean(),
             "elbo_stderr": self._standard_error(elbo),

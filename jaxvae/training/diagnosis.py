@@ -44,7 +44,7 @@ def diagnose(
     pixels, shape = as_rows(images), images.shape[1:]
     x, noise = example_inputs(config.data, keys, state.step, positions, indices, pixels, shape)
     objective, precision = build_objective(config), config.train.precision
-    low = state.model.in_precision(precision)
+    low = state.model.in_precision(precision).precomputed()
     terms = jax.vmap(lambda image, key: objective.example(low, image, key=key))(x, noise)
     # The same noise again, and once more, on purpose.
     again, once_more = jax.random.clone(noise), jax.random.clone(noise)

@@ -101,7 +101,7 @@ def batch_loss(
 ) -> tuple[Float[Array, ""], Terms]:
     """The objective's loss of a batch, or of a device's share of it, and the means of its terms over the
     images, in nats per image."""
-    low = model.in_precision(precision)
+    low = model.in_precision(precision).precomputed()
     terms = jax.vmap(lambda image, key: objective.example(low, image, key=key))(x, keys)
     return objective.batch(terms, step, axis_name), Terms(
         jnp.mean(terms.rates, 0), jnp.mean(terms.distortion)

@@ -18,7 +18,10 @@ class Bounds(NamedTuple):
     importance_weighted: Float[Array, "*image"]
     """The importance-weighted bound on log p(x)."""
     posterior_mean: Float[Array, "*image latent"] | None
-    """The mean of q(z|x), whose variance over images tells which latents are used; None if it has none."""
+    """The mean of q(z|x), whose variance over images tells which latents are used, if necessary estimated
+    from the draws; None if the model does not say."""
+    posterior_mean_variance: Float[Array, "*image latent"] | None
+    """Variance of that estimate, itself estimated from two draws or more; 0 where the mean is known."""
 
 
 def importance_weighted_bounds(
@@ -33,6 +36,7 @@ def importance_weighted_bounds(
     ``fold_in(key, k)``, so a larger K only adds draws. The sum is kept relative to the largest weight so
     far: nothing overflows and memory does not grow with K, which may be a traced number.
     """
+    model = model.precomputed()
     encoded = model.encode(x)
 
     def drawn(k: Int[Array, ""] | int) -> tuple[Float[Array, ""], Float[Array, ""], tuple]:
@@ -45,19 +49,24 @@ def importance_weighted_bounds(
     _, _, first = drawn(0)
 
     def add(k, carry):
-        largest, total, log_likelihoods, differences = carry
+        largest, total, log_likelihoods, differences, squares = carry
         log_weight, log_likelihood, averaged = drawn(k)
         new_largest = jnp.maximum(largest, log_weight)
         total = total * jnp.exp(largest - new_largest) + jnp.exp(log_weight - new_largest)
         differences = jax.tree.map(lambda s, now, then: s + (now - then), differences, averaged, first)
-        return new_largest, total, log_likelihoods + log_likelihood, differences
+        squares = jax.tree.map(lambda s, now, then: s + (now - then) ** 2, squares, averaged[1], first[1])
+        return new_largest, total, log_likelihoods + log_likelihood, differences, squares
 
     zero = jnp.zeros((), jnp.float32)
-    start = (zero - jnp.inf, zero, zero, jax.tree.map(jnp.zeros_like, first))
-    largest, total, log_likelihoods, differences = jax.lax.fori_loop(0, samples, add, start)
+    start = (zero - jnp.inf, zero, zero, *(jax.tree.map(jnp.zeros_like, each) for each in (first, first[1])))
+    largest, total, log_likelihoods, differences, squares = jax.lax.fori_loop(0, samples, add, start)
     count = jnp.asarray(samples, jnp.float32)
     rates, posterior_mean = jax.tree.map(lambda then, s: then + s / count, first, differences)
-    return Bounds(Terms(rates, -log_likelihoods / count), largest + jnp.log(total / count), posterior_mean)
+    # (E d^2 - (E d)^2) / (K - 1), of the differences d from the first draw.
+    pairs = count * jnp.maximum(count - 1, 1)
+    variance = jax.tree.map(lambda s, square: (square - s**2 / count) / pairs, differences[1], squares)
+    bound = largest + jnp.log(total / count)
+    return Bounds(Terms(rates, -log_likelihoods / count), bound, posterior_mean, variance)
 
 
 def _averaged(rates: Float[Array, " level"], posterior: Posterior | None) -> tuple:

@@ -1,4 +1,4 @@
-"""What is p(z)? Each prior gives the distribution that latents are drawn from before an image is seen."""
+"""What is asked of every prior?"""
 
 import abc
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, Key
 
-from jaxvae.models.distributions import AbstractDistribution, StandardNormal
+from jaxvae.models.distributions import AbstractDistribution
 
 
 class AbstractPrior(eqx.Module):
@@ -31,14 +31,15 @@ class AbstractPrior(eqx.Module):
         """p(z), with a ``sample(key)``. ``encoder`` maps an image to q(z|x), for priors that are made of
         posteriors (VampPrior); others ignore it.
 
-        Under ``jax.vmap`` over images it is computed once, not once an image: it depends on the model alone.
+        It depends on the model alone: under ``jax.vmap`` over images it is computed once, and ``precomputed``
+        of the model keeps it out of loops over draws.
         """
 
 
-class StandardNormalPrior(AbstractPrior):
-    """p(z) = N(0, I)."""
+class KnownPrior(AbstractPrior):
+    """A prior whose distribution has been computed already."""
 
-    latent_dim: int = eqx.field(static=True)
+    distribution: AbstractDistribution
 
-    def __call__(self, encoder: Callable) -> StandardNormal:
-        return StandardNormal((self.latent_dim,))
+    def __call__(self, encoder: Callable) -> AbstractDistribution:
+        return self.distribution

@@ -1,0 +1,75 @@
+"""The prior that is a mixture of Gaussians."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxvae.models.distributions import AbstractDistribution, Gaussian, bounded_log_scale
+from jaxvae.models.input_checks import ArrayLike
+from jaxvae.models.noise import category, fold_in, normal
+from jaxvae.models.priors.prior import AbstractPrior
+
+SPREAD = 0.5
+"""Standard deviation of the components' means at first. Equal components would get equal gradients for
+ever."""
+
+
+class Mixture(AbstractDistribution):
+    """One of several distributions of a kind, with probabilities ``softmax(logits)``."""
+
+    components: AbstractDistribution
+    """All of them: each array has one axis more, the first, over the components."""
+    logits: Float[Array, " component"]
+
+    def sample(self, key: Key[Array, ""]) -> Float[Array, "..."]:
+        """A draw from a component that is drawn. Differentiable in that component alone."""
+        key_component, key_value = _two(key)
+        return self._component(key_component).sample(key_value)
+
+    def tempered_sample(self, key: Key[Array, ""], temperature: float) -> Float[Array, "..."]:
+        """As ``sample``, with the component's scales times ``temperature``."""
+        key_component, key_value = _two(key)
+        return self._component(key_component).tempered_sample(key_value, temperature)
+
+    def log_prob(self, x: ArrayLike) -> Float[Array, ""]:
+        """``logsumexp_k(log weight_k + log p_k(x))``, in nats."""
+        each = jax.vmap(lambda component: component.log_prob(x))(self.components)
+        return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + each)
+
+    def _component(self, key: Key[Array, ""]) -> AbstractDistribution:
+        index = category(key, self.logits)
+        return jax.tree.map(lambda leaf: leaf[index], self.components)
+
+
+def _two(key: Key[Array, ""]) -> tuple[Any, Any]:
+    return fold_in(key, jnp.uint32(0)), fold_in(key, jnp.uint32(1))
+
+
+class GaussianMixturePrior(AbstractPrior):
+    """p(z) = sum of weight_k N(mean_k, diag(scale_k^2)), with everything learned. At first the weights are
+    equal, the scales 1 and the means drawn from N(0, 0.5^2)."""
+
+    means: Float[Array, "component latent"]
+    raw_log_scales: Float[Array, "component latent"]
+    logits: Float[Array, " component"]
+
+    def __init__(self, latent_dim: int, components: int, *, key: Key[Array, ""]):
+        self.means = SPREAD * normal(key, (components, latent_dim))
+        self.raw_log_scales, self.logits = jnp.zeros_like(self.means), jnp.zeros(components, jnp.float32)
+
+    @classmethod
+    def build(
+        cls,
+        latent_dim: int,
+        pixel_mean: Float[Array, "height width channel"],
+        *,
+        key: Key[Array, ""],
+        **fields: Any,
+    ) -> "GaussianMixturePrior":
+        return cls(latent_dim, key=key, **fields)
+
+    def __call__(self, encoder: Callable) -> Mixture:
+        return Mixture(Gaussian(self.means, bounded_log_scale(self.raw_log_scales)), self.logits)
