@@ -813,6 +813,18 @@ MUTANTS = [
         ("a 3x3 kernel is transposed", "padded[a : a + height, b : b + width] for a", "padded[b : b + height, a : a + width] for a", "test_convolution.py"),
     ),
     *_area(
+        "evaluation",
+        "models/objectives/bounds",
+        ("the squares of weights are not rescaled", "total_square * before**2 + weight**2", "total_square * before + weight**2", RUN),
+        ("effective samples are the inverse", "total**2 / total_square", "total_square / total**2", "test_objectives.py"),
+    ),
+    *_area(
+        "evaluation",
+        "runs/evaluation",
+        ("the NLL's bias is twice what it is", "spread.mean() / (2 * samples)", "spread.mean() / samples", RUN),
+        ("the noise of draws does not shrink with images", "math.sqrt((spread / samples).sum()) / self._count", "math.sqrt((spread / samples).mean())", RUN),
+    ),
+    *_area(
         "optimiser",
         "training/optimizer",
         ("Optax's methods are not clipped", "grads = jax.tree.map(lambda grad: clipping * grad, grads)", "pass", "test_optimizer.py"),

@@ -326,6 +326,8 @@ def evaluate(config, model, images, samples):
     distortion = -np.mean(log_likelihoods, axis=0)
     bound = special.logsumexp(log_weights, axis=0) - math.log(samples)
     elbo = -(rate + distortion)
+    weights = np.exp(np.array(log_weights) - np.max(log_weights, axis=0))
+    variation = weights.var(0) / weights.mean(0) ** 2
     count, root_count = len(images), math.sqrt(len(images))
     bits = 8 if config.data.dequantization == "uniform" else 0
     return {
@@ -335,6 +337,9 @@ def evaluate(config, model, images, samples):
         "distortion": distortion.mean(),
         "nll": -bound.mean(),
         "nll_stderr": bound.std(ddof=1) / root_count,
+        "nll_bias": (variation / (2 * samples)).mean(),
+        "nll_draw_stderr": math.sqrt((variation / samples).mean()) / root_count,
+        "effective_samples": (weights.sum(0) ** 2 / (weights**2).sum(0)).mean(),
         "gap": (bound - elbo).mean(),
         "gap_stderr": (bound - elbo).std(ddof=1) / root_count,
         "active_units": int((mean.var(0) > 0.01).sum()),

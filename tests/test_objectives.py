@@ -1,5 +1,7 @@
 """The bound against float64 NumPy, closed forms and its own definition."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,8 +9,11 @@ import numpy as np
 import pytest
 
 from jaxvae.config import Gaussian
+from jaxvae.models.distributions import AbstractDistribution
+from jaxvae.models.distributions import Gaussian as GaussianDistribution
 from jaxvae.models.noise import normal
 from jaxvae.models.objectives import elbo_terms, importance_weighted_bounds
+from jaxvae.models.vae import AbstractVAE, Draw
 
 ACTIVATIONS = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0)}
 
@@ -192,3 +197,50 @@ def test_nothing_overflows_when_weights_differ_by_thousands_of_nats(make_vae):
     bounds = importance_weighted_bounds(model, x, jax.random.key(0), 16)
     assert np.isfinite(bounds.importance_weighted)
     assert float(bounds.importance_weighted) > float(bounds.terms.elbo) + 100
+
+
+class Ratio(AbstractVAE):
+    """A model of which p(x) is 1 and the posterior is the prior, N(0, I): q(z|x) = N(0, scale^2 I)."""
+
+    scale: float
+    latents: int
+    image_shape = (1, 1, 1)
+    support = "real"
+
+    def encode(self, x):
+        return GaussianDistribution(jnp.zeros(self.latents), jnp.full(self.latents, jnp.log(self.scale)))
+
+    def draw(self, encoded, *, key):
+        z, log_posterior = encoded.sample_and_log_prob(key)
+        prior = GaussianDistribution(jnp.zeros(self.latents), jnp.zeros(self.latents))
+        # The distribution of an image is not looked at: its density is what this gives for any x.
+        rates = jnp.zeros(1)
+        return Draw(z, prior.log_prob(z), log_posterior, rates, Certain(jnp.zeros(())), None)
+
+    def generate(self, *, key, temperature=1.0):
+        raise NotImplementedError
+
+    def reconstruct(self, x):
+        raise NotImplementedError
+
+
+class Certain(AbstractDistribution):
+    zero: jax.Array
+
+    def log_prob(self, x):
+        return self.zero
+
+
+def test_the_bias_and_the_noise_of_the_bound_are_what_its_effective_samples_say():
+    scale, latents, samples, images = 1.3, 5, 128, 4000
+    keys, model, x = jax.random.split(jax.random.key(0), images), Ratio(scale, latents), jnp.zeros((1, 1, 1))
+    bounds = jax.jit(jax.vmap(lambda key: importance_weighted_bounds(model, x, key, samples)))(keys)
+    # E_q[(p / q)^2] in closed form.
+    variation = (scale**2 / math.sqrt(2 * scale**2 - 1)) ** latents - 1
+    found = np.asarray(bounds.importance_weighted, float)
+    error = found.std() / math.sqrt(images)
+    assert abs(-found.mean() - variation / (2 * samples)) < 3 * error + 0.1 * variation / (2 * samples)
+    assert found.std() == pytest.approx(math.sqrt(variation / samples), rel=0.1)
+    effective = np.asarray(bounds.effective_samples, float)
+    assert (samples / effective - 1).mean() == pytest.approx(variation, rel=0.05)
+    assert np.all((effective > 1) & (effective <= samples))

@@ -14,6 +14,9 @@ TEST = {
     "distortion": 75.875,
     "nll": 98.375,
     "nll_stderr": 0.487,
+    "nll_bias": 0.0215,
+    "nll_draw_stderr": 0.004,
+    "effective_samples": 12.25,
     "gap": 2.75,
     "gap_stderr": 0.0625,
     "active_units": 17,
@@ -44,25 +47,32 @@ SUMMARY = {
 def test_the_table_names_every_number(capsys):
     Watcher().table(SUMMARY)
     lines = capsys.readouterr().out.splitlines()
-    found = [re.fullmatch(r"  (\S.*?|  \S+) {3,}(.*)", line) for line in lines]
+    found = [re.fullmatch(r"  ((?:  )?\S.*?) {3,}(.*)", line) for line in lines]
     rows = {match[1].strip(): match[2] for match in found if match}
     assert {name: re.split(r" {3}", said)[0].strip() for name, said in rows.items()} == {
         "ELBO": "-101.125 +- 0.512",
         "rate": "25.250",
         "distortion": "75.875",
         "NLL": "98.375 +- 0.487",
+        "effective samples": "12.2",
         "gap": "2.750 +- 0.062",
         "bits per dimension": "0.1812",
         "active units": "17",
         "sigma": "0.31415",
     }
     assert "at most; 33 importance samples" in rows["NLL"]
+    assert "of 33: the NLL is too high by about 0.021" in rows["effective samples"]
     said = " ".join(lines)
     assert "step 4321, 1234 images, statically binarised, nats per image" in said
     assert "54,321 examples/s on 4 x abacus; 89 s, after 6.7 s of compiling" in said
     assert "Wall time 211.5 s: " in said
     for number, part in enumerate(PARTS):
         assert f"{part.replace('_', ' ')} {10.5 + number:.1f}" in said
+
+
+def test_a_handful_of_draws_says_nothing_of_its_own_bias(capsys):
+    Watcher().table({**SUMMARY, "test": {**TEST, "effective_samples": 9.9}})
+    assert "9.9   of 33: too few to say how far the NLL is too high" in capsys.readouterr().out
 
 
 def test_an_evaluation_is_one_line_of_its_own_numbers(capsys):

@@ -125,6 +125,11 @@ class Evaluator:
     def summarise(self, bounds: list[Bounds], samples: int) -> dict[str, Any]:
         """Means over the images and their standard errors, in float64; waits for the scores.
 
+        ``nll_bias`` and ``nll_draw_stderr`` are by how much the NLL is too high in expectation, and its
+        standard error over draws, because there are finitely many: to first order ``c^2 / (2 K)`` and
+        ``c / sqrt(K)`` of an image, ``c^2 = K / effective_samples - 1`` the variance of its weights by the
+        square of their mean.
+
         Bits per dimension are those of the 8-bit image where pixels are dequantised: the density is one over
         pixels / 256.
         """
@@ -138,7 +143,9 @@ class Evaluator:
         bits = 8 if self._config.data.dequantization == "uniform" else 0
         rate, distortion = flat(host.terms.rate), flat(host.terms.distortion)
         elbo, log_likelihood = -(rate + distortion), flat(host.importance_weighted)
-        gap = log_likelihood - elbo
+        gap, effective = log_likelihood - elbo, flat(host.effective_samples)
+        # The squared coefficient of variation of each image's weights.
+        spread = samples / effective - 1
         used = None
         if host.posterior_mean is not None:
             noise = flat(host.posterior_mean_variance).mean(axis=0)
@@ -150,6 +157,9 @@ class Evaluator:
             "distortion": distortion.mean(),
             "nll": -log_likelihood.mean(),
             "nll_stderr": self._standard_error(log_likelihood),
+            "nll_bias": spread.mean() / (2 * samples),
+            "nll_draw_stderr": math.sqrt((spread / samples).sum()) / self._count,
+            "effective_samples": effective.mean(),
             "gap": gap.mean(),
             "gap_stderr": self._standard_error(gap),
             "active_units": used,

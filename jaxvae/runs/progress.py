@@ -75,6 +75,7 @@ class Watcher:
             ("  rate", f"{test['rate']:.3f}", "KL[q(z|x) || p(z)]"),
             ("  distortion", f"{test['distortion']:.3f}", "-E_q log p(x|z)"),
             ("NLL", _with_error(test, "nll"), f"at most; {samples}"),
+            ("  effective samples", f"{test['effective_samples']:.1f}", _believable(test)),
             ("gap", _with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
             ("bits per dimension", f"{test['bits_per_dim']:.4f}", ""),
         ]
@@ -101,6 +102,17 @@ class Watcher:
             if name != "data_wait" or goodput["data_wait_seconds"]
         )
         self.say(f"Wall time {goodput['wall_seconds']:.1f} s: {spent}.")
+
+
+BELIEVABLE = 10
+"""With fewer effective samples, what the bias is estimated from is itself a few draws'."""
+
+
+def _believable(test: dict[str, Any]) -> str:
+    """What the effective samples say about the NLL."""
+    if test["effective_samples"] >= BELIEVABLE:
+        return f"of {test['importance_samples']}: the NLL is too high by about {test['nll_bias']:.3f}"
+    return f"of {test['importance_samples']}: too few to say how far the NLL is too high"
 
 
 def _with_error(test: dict[str, Any], name: str) -> str:

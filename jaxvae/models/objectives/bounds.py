@@ -17,6 +17,9 @@ class Bounds(NamedTuple):
     """Each rate's and the distortion's mean over the draws."""
     importance_weighted: Float[Array, "*image"]
     """The importance-weighted bound on log p(x)."""
+    effective_samples: Float[Array, "*image"]
+    """``(sum_k w_k)^2 / sum_k w_k^2`` of the weights: from 1, where one draw counts for all, to K, where all
+    count alike."""
     posterior_mean: Float[Array, "*image latent"] | None
     """The mean of q(z|x), whose variance over images tells which latents are used, if necessary estimated
     from the draws; None if the model does not say."""
@@ -49,24 +52,27 @@ def importance_weighted_bounds(
     _, _, first = drawn(0)
 
     def add(k, carry):
-        largest, total, log_likelihoods, differences, squares = carry
+        largest, total, total_square, log_likelihoods, differences, squares = carry
         log_weight, log_likelihood, averaged = drawn(k)
         new_largest = jnp.maximum(largest, log_weight)
-        total = total * jnp.exp(largest - new_largest) + jnp.exp(log_weight - new_largest)
+        before, weight = jnp.exp(largest - new_largest), jnp.exp(log_weight - new_largest)
+        total, total_square = total * before + weight, total_square * before**2 + weight**2
         differences = jax.tree.map(lambda s, now, then: s + (now - then), differences, averaged, first)
         squares = jax.tree.map(lambda s, now, then: s + (now - then) ** 2, squares, averaged[1], first[1])
-        return new_largest, total, log_likelihoods + log_likelihood, differences, squares
+        return new_largest, total, total_square, log_likelihoods + log_likelihood, differences, squares
 
     zero = jnp.zeros((), jnp.float32)
-    start = (zero - jnp.inf, zero, zero, *(jax.tree.map(jnp.zeros_like, each) for each in (first, first[1])))
-    largest, total, log_likelihoods, differences, squares = jax.lax.fori_loop(0, samples, add, start)
+    none_yet = (jax.tree.map(jnp.zeros_like, each) for each in (first, first[1]))
+    ended = jax.lax.fori_loop(0, samples, add, (zero - jnp.inf, zero, zero, zero, *none_yet))
+    largest, total, total_square, log_likelihoods, differences, squares = ended
     count = jnp.asarray(samples, jnp.float32)
     rates, posterior_mean = jax.tree.map(lambda then, s: then + s / count, first, differences)
     # (E d^2 - (E d)^2) / (K - 1), of the differences d from the first draw.
     pairs = count * jnp.maximum(count - 1, 1)
     variance = jax.tree.map(lambda s, square: (square - s**2 / count) / pairs, differences[1], squares)
     bound = largest + jnp.log(total / count)
-    return Bounds(Terms(rates, -log_likelihoods / count), bound, posterior_mean, variance)
+    effective = total**2 / total_square
+    return Bounds(Terms(rates, -log_likelihoods / count), bound, effective, posterior_mean, variance)
 
 
 def _averaged(rates: Float[Array, " level"], posterior: Posterior | None) -> tuple:
