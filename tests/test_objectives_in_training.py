@@ -145,6 +145,22 @@ def test_free_bits_per_latent_are_refused_where_a_latents_rate_has_no_closed_for
         loss(other, ELBOObjective(free_bits=0.1))
 
 
+def test_what_a_model_cannot_do_is_refused_before_anything_is_computed():
+    config = dataclasses.replace(CONFIG, objective=IWAE(gradient="dreg"))
+    model = initial_state(config, jnp.full((4, 4, 1), 0.5)).model
+    assert isinstance(model, VAE)
+    step.check_loss(config, model, (4, 4, 1))
+
+    class Mine(VAE):
+        def draw(self, encoded, *, key):
+            return super().draw(encoded, key=key)
+
+    other = Mine(model.encoder, model.decoder, model.likelihood, 3, (4, 4, 1), model.prior)
+    with pytest.raises(UserError, match="Mine does not say how its gradients are kept"):
+        step.check_loss(config, other, (4, 4, 1))
+    step.check_loss(CONFIG, other, (4, 4, 1))
+
+
 @pytest.mark.parametrize("objective", [ELBO(free_bits=0.1), PIWAE(groups=2, samples=2)])
 def test_networks_may_compute_in_bfloat16(objective: Objective):
     train = dataclasses.replace(CONFIG.train, precision="bfloat16")
