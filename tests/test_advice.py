@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.config import ELBO, MLP, Adam, Config, Data, Gaussian, Model, Train
+from jaxvae.config import ELBO, IWAE, MLP, Adam, Config, Data, Gaussian, Model, Train
 from jaxvae.config.experiment_file import load_experiment
 from jaxvae.data.advice import extreme_share, histogram, sample, warnings
 from jaxvae.data.load import load
@@ -63,6 +63,16 @@ def test_the_shipped_experiments_have_nothing_to_be_told(name):
             "",
         ),
         (
+            Config(
+                objective=ELBO(beta_warmup_steps=400, beta_warmup="cyclical", beta_cycles=5),
+                train=Train(steps=300),
+            ),
+            DRAWINGS,
+            "--objective.beta_warmup_steps 400 is longer than the run of --train.steps 300: of the 5 cycles "
+            "of the rate's weight it has 3.75",
+            "",
+        ),
+        (
             Config(optimizer=Adam(warmup_steps=301), train=Train(steps=300)),
             DRAWINGS,
             "--optimizer.warmup_steps 301 is longer than the run of --train.steps 300",
@@ -91,6 +101,11 @@ def test_what_does_not_suit_is_said_with_the_flags_that_would(config, images, sa
         (Config(data=LEVELS, model=GAUSSIAN), DRAWINGS),
         (Config(data=LEVELS, model=Model(likelihood=Gaussian(sigma=0.1))), PHOTOS),
         (Config(objective=ELBO(beta_warmup_steps=300), train=Train(steps=300)), DRAWINGS),
+        (
+            Config(objective=ELBO(beta_warmup_steps=300, beta_warmup="cyclical"), train=Train(steps=300)),
+            DRAWINGS,
+        ),
+        (Config(objective=IWAE(), train=Train(steps=300), optimizer=Adam(warmup_steps=300)), DRAWINGS),
         (Config(optimizer=Adam(warmup_steps=300), train=Train(steps=300)), DRAWINGS),
         (Config(optimizer=Adam(ema_decay=0.999)), DRAWINGS),
     ],

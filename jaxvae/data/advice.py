@@ -84,9 +84,13 @@ def _about_length(config: Config) -> list[str]:
     beta_warmup = getattr(config.objective, "beta_warmup_steps", 0)
     if beta_warmup > steps:
         beta = getattr(config.objective, "beta", 1.0)
+        end = f"the weight of the rate ends at {beta * steps / beta_warmup:.3g}, not at {beta:g}"
+        if getattr(config.objective, "beta_warmup", "linear") == "cyclical":
+            cycles = config.objective.arguments()["beta_cycles"]
+            end = f"of the {cycles} cycles of the rate's weight it has {cycles * steps / beta_warmup:.3g}"
         found.append(
             f"--objective.beta_warmup_steps {beta_warmup} is longer than the run of --train.steps {steps}: "
-            f"the weight of the rate ends at {beta * steps / beta_warmup:.3g}, not at {beta:g}"
+            f"{end}"
         )
     if warmup > steps:
         found.append(

@@ -18,7 +18,6 @@ from jaxvae.data.dataset import refuse_no_images
 from jaxvae.data.load import BUNDLED, Dataset, load
 from jaxvae.data.placement import choose_places, refuse_what_cannot_fit
 from jaxvae.errors import RunError, UserError
-from jaxvae.models.build import build_objective
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.checkpoint import Checkpoints, Restored
 from jaxvae.runs.evaluation import Evaluator
@@ -41,6 +40,7 @@ from jaxvae.training.fused_steps import TrainCall, steps_per_call
 from jaxvae.training.optimizer import learning_rate_schedule
 from jaxvae.training.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
 from jaxvae.training.state import TrainState, state_shapes
+from jaxvae.training.step import check_loss
 
 
 def fit(
@@ -70,8 +70,7 @@ def fit(
     _refuse_before_loading(config, devices)
     dataset = load(config.data) if dataset is None else dataset
     shapes = state_shapes(config, dataset.train.shape[1:])
-    # An objective of the experiment's own says here what is wrong with it.
-    build_objective(config)
+    check_loss(config, shapes.model, dataset.train.shape[1:])
     _refuse_unfit_pixels(shapes.model, config)
     refuse_what_cannot_fit(config, len(dataset.test), dataset.train.shape[1:], shapes, devices)
     with explained():

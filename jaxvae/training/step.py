@@ -108,6 +108,19 @@ def batch_loss(
     )
 
 
+def check_loss(config: Config, model: AbstractVAE, image_shape: tuple[int, ...]) -> None:
+    """Raises UserError, before anything is computed, if the objective cannot be had, or not of such a model,
+    which may be only shapes."""
+    objective, precision = build_objective(config), config.train.precision
+
+    def loss(model, x, keys):
+        return batch_loss(model, x, keys, objective, jnp.int32(0), precision, "device")[0]
+
+    x = jax.ShapeDtypeStruct((1, 1, *image_shape), jnp.float32)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (1, 1)))
+    jax.eval_shape(jax.vmap(loss, (None, 0, 0), axis_name="device"), model, x, keys)
+
+
 def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[TrainState, Bool[Array, ""]]]:
     """Builds ``train_step(state, indices, keys, pixels, shape) -> (state, finite)`` for one device's share
     of a batch.
