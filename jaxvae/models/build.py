@@ -73,22 +73,31 @@ def build_objective(config: Config) -> AbstractObjective:
     return objective
 
 
-def build_vae(config: Model, pixel_mean: Float[Array, "height width channel"], *, key: Key[Array, ""]) -> VAE:
+def build_vae(
+    config: Model, pixel_mean: Float[Array, "height width channel"], *, key: Key[Array, ""]
+) -> AbstractVAE:
     """The model that ``config`` names. The decoder's output bias starts where its likelihood's mean is the
     training images' mean, so that the first score is nearly that of independent pixels: 206 nats on binarised
     MNIST."""
     key_encoder, key_decoder = jax.random.split(key)
-    key_posterior, key_prior = (jax.random.fold_in(key, k) for k in (1, 2))
+    key_posterior, key_prior, key_model = (jax.random.fold_in(key, k) for k in (1, 2, 3))
     image_shape = (pixel_mean.shape[0], pixel_mean.shape[1], pixel_mean.shape[2])
     latents, network = config.latent_dim, config.architecture
     likelihood = _implementation(config.likelihood, AbstractLikelihood)
     likelihood = likelihood.build(image_shape, **config.likelihood.arguments())
-    posterior = _implementation(config.posterior, AbstractPosterior)
-    posterior = posterior.build(latents, key=key_posterior, **config.posterior.arguments())
     prior = _implementation(config.prior, AbstractPrior)
     prior = prior.build(latents, pixel_mean, key=key_prior, **config.prior.arguments())
-    assert isinstance(network, Network)
-    fields, output_bias = network.arguments(), likelihood.initial_outputs(pixel_mean)
+    output_bias, fields = likelihood.initial_outputs(pixel_mean), network.arguments()
+
+    def posterior_of(count: int, key: Key[Array, ""]) -> AbstractPosterior:
+        posterior = _implementation(config.posterior, AbstractPosterior)
+        return posterior.build(count, key=key, **config.posterior.arguments())
+
+    if not isinstance(network, Network):
+        whole = _implementation(network, AbstractVAE)
+        parts = (image_shape, latents, posterior_of, likelihood, prior, output_bias)
+        return whole(*parts, key=key_model, **fields)
+    posterior = posterior_of(latents, key_posterior)
     # Of the class: a function that is an attribute of an instance becomes a method.
     encoder = imported(type(network).encoder)(image_shape, posterior, key=key_encoder, **fields)
     decoder = imported(type(network).decoder)(latents, output_bias, key=key_decoder, **fields)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from equinox import AbstractVar
 from jaxtyping import Array, Float, Key
 
@@ -34,6 +35,13 @@ class Posterior(eqx.Module):
     value whose expectation over draws it is."""
     log_scale: Float[Array, " latent"] | None
     """Of each latent by itself; None where it is not known."""
+
+    def beside(self, above: "Posterior") -> "Posterior":
+        """Of the latents of two levels, one after the other."""
+        mean = jnp.concatenate([self.mean, above.mean])
+        if self.log_scale is None or above.log_scale is None:
+            return Posterior(mean, None)
+        return Posterior(mean, jnp.concatenate([self.log_scale, above.log_scale]))
 
 
 class Draw(eqx.Module):
@@ -211,7 +219,7 @@ class VAE(AbstractVAE):
             log_prior = prior.log_prob(z)
             rates = rate(encoded, prior, log_posterior, log_prior)[None]
         of_each = rate_of_each_latent(encoded, prior)
-        return Draw(z, log_prior, log_posterior, rates, likelihood, _statistics(encoded, z), of_each)
+        return Draw(z, log_prior, log_posterior, rates, likelihood, latent_statistics(encoded, z), of_each)
 
     def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
         prior = self.prior(self.encoder)
@@ -243,7 +251,7 @@ class VAE(AbstractVAE):
         return self.encoder(input_checks.image(x, self.image_shape, method, self.likelihood.beyond))
 
 
-def _statistics(posterior: Any, z: Float[Array, " latent"]) -> Posterior:
+def latent_statistics(posterior: Any, z: Float[Array, " latent"]) -> Posterior:
     """Mean and log-scale where the posterior has them, one a latent; the draw itself in place of the mean."""
     mean: Any = getattr(posterior, "mean", None)
     log_scale: Any = getattr(posterior, "log_scale", None)

@@ -3,15 +3,16 @@
 from typing import Any, ClassVar, Literal
 
 from jaxvae.config.kinds.kind import Kind, Needs
-from jaxvae.config.ranges import Channels, Whole, Widths
+from jaxvae.config.ranges import Channels, Count, Whole, Widths
 
-__all__ = ["MLP", "Architecture", "Conv", "GatedMLP", "Network", "ResNet"]
+__all__ = ["MLP", "Architecture", "Conv", "GatedMLP", "Network", "ResNet", "TwoLayers"]
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu"]
 
 
 class Architecture(Kind):
-    """What the encoder and the decoder are made of."""
+    """What the encoder and the decoder are made of. A kind is a ``Network``, or ``builds`` a whole
+    ``AbstractVAE``."""
 
 
 class Network(Architecture):
@@ -76,3 +77,18 @@ class ResNet(Layered):
     """Channels of the encoder's stages, each of which halves the image; the decoder mirrors them."""
     blocks: Whole = 1
     """Blocks of the same size after each that halves the image."""
+
+
+class TwoLayers(Architecture):
+    """Two layers of latents, dense layers between: p(h2) p(h1|h2) p(x|h1), model.latent_dim is that of h2."""
+
+    kind = "two_layers"
+    builds = "jaxvae.models.two_layers:TwoLayerVAE"
+    lower_latents: Count = 100
+    """Dimensions of h1, the latents below."""
+    hidden: Widths = (200, 200)
+    """Widths of the dense layers from the image to h1; the decoder mirrors them."""
+    upper_hidden: Widths = (100, 100)
+    """Widths of the dense layers from h1 to h2; those from h2 to h1 mirror them."""
+    activation: Activation = "tanh"
+    """Non-linearity of the hidden layers."""
