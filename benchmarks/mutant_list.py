@@ -825,6 +825,14 @@ MUTANTS = [
         ("the noise of draws does not shrink with images", "math.sqrt((spread / samples).sum()) / self._count", "math.sqrt((spread / samples).mean())", RUN),
     ),
     *_area(
+        "mathematics",
+        "models/two_layers",
+        ("both layers have one noise", "jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)", "jax.random.fold_in(key, 0), jax.random.fold_in(key, 0)", "test_two_layers.py"),
+        ("the lower latents have no prior of their own", "log_prior_below + log_prior_above,", "log_prior_above,", "test_two_layers.py"),
+        ("the distribution is frozen between the layers", "above = routes.posterior(self.upper_encoder)(_as_image(h1))", "above = routes.posterior(self.upper_encoder(_as_image(h1)))", "test_two_layers.py"),
+        ("a new image's lower latents are without noise", "between.tempered_sample(jax.random.fold_in(key, 0), temperature)", "between.tempered_sample(jax.random.fold_in(key, 0), 0.0)", "test_two_layers.py"),
+    ),
+    *_area(
         "optimiser",
         "training/optimizer",
         ("Optax's methods are not clipped", "grads = jax.tree.map(lambda grad: clipping * grad, grads)", "pass", "test_optimizer.py"),

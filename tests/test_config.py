@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import jaxvae
-from jaxvae.config import MLP, Adam, Config, Data, Eval, Gaussian, Likelihood, Model, Train
+from jaxvae.config import MLP, Adam, Config, Data, Eval, Gaussian, Likelihood, Model, Network, Train
 from jaxvae.config.conversion import convert
 from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.nested import differences, flat, kinds_of, to_dict, with_field
@@ -14,6 +14,7 @@ from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.objectives import AbstractObjective
 from jaxvae.models.posteriors import AbstractPosterior
 from jaxvae.models.priors import AbstractPrior
+from jaxvae.models.vae import AbstractVAE
 
 
 def test_a_configuration_survives_json():
@@ -68,6 +69,8 @@ def test_every_kind_builds_what_its_family_is_and_takes_its_fields():
         for kind in chosen.kinds().values():
             assert kind.about()
             assert kind.__name__ in jaxvae.__all__
+            if name == "model.architecture" and not issubclass(kind, Network):
+                assert issubclass(kind().implementation(), AbstractVAE)
             if name in families:
                 assert issubclass(kind().implementation(), families[name]), kind
     for kind in Likelihood.kinds().values():
