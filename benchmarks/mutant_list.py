@@ -64,8 +64,6 @@ MUTANTS = [
         ("a draw uses the variance", "self.mean + jnp.exp(self.log_scale) *", "self.mean + jnp.exp(2 * self.log_scale) *", "test_distributions.py"),
         ("a draw does not move with its scale", "self.mean + jnp.exp(self.log_scale) *", "self.mean + jax.lax.stop_gradient(jnp.exp(self.log_scale)) *", EIGHT),
         ("log-scales are bounded by 4", "LOG_SCALE_BOUND = 8.0", "LOG_SCALE_BOUND = 4.0", "test_networks.py::test_the_encoder_gives_a_mean_and_a_bounded_log_scale"),
-        ("logits have the wrong sign", "wrong = (1 - 2 * x) * logits", "wrong = (2 * x - 1) * logits", "test_distributions.py"),
-        ("Bernoulli's correction has the wrong sign", "jnp.maximum(wrong, 0) + jnp.log(", "jnp.maximum(wrong, 0) - jnp.log(", "test_distributions.py"),
     ),
     *_area(
         "mathematics",
@@ -586,10 +584,20 @@ MUTANTS = [
     ),
     *_area(
         "mathematics",
-        "models/likelihoods",
-        ("sigma starts at its square", "unbounded_log_scale(math.log(sigma))", "unbounded_log_scale(2 * math.log(sigma))", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
-        ("sigma learns though it is fixed", "if self.learn_sigma else jax", "if True else jax", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
+        "models/likelihoods/bernoulli",
+        ("logits have the wrong sign", "wrong = (1 - 2 * x) * logits", "wrong = (2 * x - 1) * logits", "test_distributions.py"),
+        ("Bernoulli's correction has the wrong sign", "jnp.maximum(wrong, 0) + jnp.log(", "jnp.maximum(wrong, 0) - jnp.log(", "test_distributions.py"),
         ("a Bernoulli decoder starts at the mean, not its logit", "return jax.scipy.special.logit(jnp.clip(pixel_mean, 1e-3, 1 - 1e-3))", "return pixel_mean", SEED),
+    ),
+    *_area(
+        "mathematics",
+        "models/likelihoods/gaussian",
+        ("sigma learns though it is fixed", "self.raw_log_sigma if self.learn_sigma else jax", "self.raw_log_sigma if True else jax", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
+    ),
+    *_area(
+        "mathematics",
+        "models/likelihoods/scale",
+        ("sigma starts at its square", "return jnp.full(shape, unbounded_log_scale(math.log(scale)), jnp.float32)", "return jnp.full(shape, unbounded_log_scale(2 * math.log(scale)), jnp.float32)", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
     ),
     *_area(
         "mathematics",
@@ -611,7 +619,7 @@ MUTANTS = [
     *_area(
         "command line",
         "config/validation",
-        ("a Bernoulli likelihood of gray pixels is accepted", 'model.likelihood.pixels == "binary" and data.binarization == "none" and config.code.file is None,', "False,", BOTH),
+        ("a Bernoulli likelihood of gray pixels is accepted", "data.pixels not in TAKES[model.likelihood.pixels] and config.code.file is None,", "False,", BOTH),
     ),
     *_area(
         "command line",

@@ -18,6 +18,7 @@ CHANGE_TRAINING = """
     seed data.binarization data.dequantization data.horizontal_flips
     model.latent_dim model.architecture model.architecture.channels model.architecture.hidden
     model.architecture.activation model.likelihood model.likelihood.sigma model.likelihood.learn_sigma
+    model.likelihood.sigma_per
     model.posterior model.prior objective objective.beta objective.beta_warmup_steps optimizer
     optimizer.learning_rate optimizer.schedule optimizer.warmup_steps optimizer.beta1 optimizer.beta2
     optimizer.epsilon optimizer.clip_norm optimizer.ema_decay code.sha256

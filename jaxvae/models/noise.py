@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key, Shaped, UInt32
+from jaxtyping import Array, Float, Int, Key, Shaped, UInt32
 
 from jaxvae.models.input_checks import one_key
 
@@ -37,6 +37,14 @@ def bits(key: Key[Array, ""], count: int) -> UInt32[Array, " count"]:
     return jnp.concatenate(_threefry(_words_of(key), (blocks, jnp.zeros_like(blocks))))[:count]
 
 
+def uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Independent draws from (0, 1), float32: the middles of 2^23 equal steps, never 0 and never 1."""
+    mantissa = jax.lax.bitcast_convert_type(
+        (bits(key, math.prod(shape)) >> 9) | np.uint32(0x3F800000), jnp.float32
+    )
+    return (mantissa - 1 + 2**-24).reshape(shape)
+
+
 def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Independent draws from N(0, 1), float32: the normal quantile of 23 random bits each.
 
@@ -47,6 +55,12 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     mantissa = jax.lax.bitcast_convert_type((words >> 9) | np.uint32(0x3F800000), jnp.float32) - 1
     uniform = 2 * mantissa + (2**-23 - 1)
     return (math.sqrt(2) * jax.lax.erf_inv(uniform)).reshape(shape)
+
+
+def categorical(key: Key[Array, ""], logits: Float[Array, "*shape level"]) -> Int[Array, "*shape"]:
+    """Independent draws with the probabilities ``softmax(logits)`` over the last axis: where the logits plus
+    standard Gumbel noise are largest."""
+    return jnp.argmax(logits - jnp.log(-jnp.log(uniform(key, logits.shape))), -1)
 
 
 def _words_of(key: Key[Array, ""]) -> tuple[Words, Words]:

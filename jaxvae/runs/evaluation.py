@@ -124,8 +124,8 @@ class Evaluator:
     def summarise(self, bounds: list[Bounds], samples: int) -> dict[str, Any]:
         """Means over the images and their standard errors, in float64; waits for the scores.
 
-        Bits per dimension are those of the 8-bit image where pixels are dequantised: the density is one over
-        pixels / 256.
+        Bits per dimension are those of the 8-bit image where its pixels are dequantised, because the density
+        is one over pixels / 256, and where the likelihood gives probabilities of levels.
         """
 
         pieces: Any = jax.device_get(bounds)

@@ -5,6 +5,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from jaxvae.config.pixels import is_discrete
 from jaxvae.data.load import Dataset
 from jaxvae.data.placement import Places
 from jaxvae.runs.goodput import PARTS
@@ -76,12 +77,12 @@ class Watcher:
             ("  distortion", f"{test['distortion']:.3f}", "-E_q log p(x|z)"),
             ("NLL", _with_error(test, "nll"), f"at most; {samples}"),
             ("gap", _with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
-            ("bits per dimension", f"{test['bits_per_dim']:.4f}", ""),
+            ("bits per dimension", f"{test['bits_per_dim']:.4f}", bits_of(summary["data"])),
         ]
         if test["active_units"] is not None:
             rows.append(("active units", f"{test['active_units']}", "latents whose mean varies"))
-        if "sigma" in test:
-            rows.append(("sigma", f"{test['sigma']:.5f}", "of a pixel, given z"))
+        for name in (name for name in test if name.startswith("sigma")):
+            rows.append((name.replace("_", " "), f"{test[name]:.5f}", "of a pixel, given z"))
         self.say(
             f"\nTest, step {summary['step']}, {test['examples']} images, {pixels(summary['data'])}, "
             "nats per image:"
@@ -105,6 +106,14 @@ class Watcher:
 
 def _with_error(test: dict[str, Any], name: str) -> str:
     return f"{test[name]:.3f} +- {test[name + '_stderr']:.3f}"
+
+
+def bits_of(data: dict[str, Any]) -> str:
+    """What the bits per dimension are of: the image's own, an upper bound, or those of a density that is no
+    probability of it."""
+    if not is_discrete(data["support"]) and data["dequantization"] == "none":
+        return "of a density, not of the image"
+    return "at most" if data["binarization"] != "none" else "at most; of the 8-bit image"
 
 
 def pixels(data: dict[str, Any]) -> str:
