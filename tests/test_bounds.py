@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from jaxvae.config import ELBO, SGD, Adam, AdamW, Config, Conv, Data, Gaussian, Model, Train
+from jaxvae.config import ELBO, SGD, Adam, AdamW, Config, Conv, Data, Gaussian, LogisticMixture, Model, Train
 from jaxvae.config.nested import with_field
 from jaxvae.config.validation import validate
 from jaxvae.errors import UserError
@@ -18,6 +18,7 @@ BOUNDS = {
     "model.latent_dim": ((1,), (0, -1)),
     "model.architecture.hidden": (((), (1,)), ((0,), (3, -1))),
     "model.likelihood.sigma": ((1e-3, 1e3), (0.0009, 1001.0, -1.0, float("nan"))),
+    "model.likelihood.components": ((1, 1000), (0, -1, 1001)),
     "objective.beta": ((0.0, 1.0), (-1e-9, float("inf"), float("nan"))),
     "objective.beta_warmup_steps": ((0, 1), (-1,)),
     "optimizer.learning_rate": ((0.0, 1e-9), (-1e-9, 1e39, float("nan"))),
@@ -49,6 +50,8 @@ def test_each_bound_lets_in_what_is_just_right_and_nothing_beyond(name):
     right, wrong = BOUNDS[name]
     method = {"optimizer.weight_decay": AdamW(), "optimizer.momentum": SGD()}.get(name, Adam())
     base = dataclasses.replace(GAUSSIAN, optimizer=method)
+    if name == "model.likelihood.components":
+        base = with_field(base, "model.likelihood", LogisticMixture())
     for value in right:
         validate(with_field(base, name, value))
     for value in wrong:

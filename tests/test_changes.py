@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jaxvae.config import Config, Conv, Data, Gaussian, Model
+from jaxvae.config import Config, Conv, Data, DiscretizedLogistic, Gaussian, LogisticMixture, Model
 from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.nested import get_field, to_dict, with_field
 from jaxvae.errors import UserError
@@ -18,7 +18,7 @@ CHANGE_TRAINING = """
     seed data.binarization data.dequantization data.horizontal_flips
     model.latent_dim model.architecture model.architecture.channels model.architecture.hidden
     model.architecture.activation model.likelihood model.likelihood.sigma model.likelihood.learn_sigma
-    model.likelihood.sigma_per
+    model.likelihood.sigma_per model.likelihood.scale_per model.likelihood.components
     model.posterior model.prior objective objective.beta objective.beta_warmup_steps optimizer
     optimizer.learning_rate optimizer.schedule optimizer.warmup_steps optimizer.beta1 optimizer.beta2
     optimizer.epsilon optimizer.clip_norm optimizer.ema_decay code.sha256
@@ -55,7 +55,7 @@ def another(value, kind):
 
 EVERYTHING_IS_USED = Config(
     data=Data(binarization="none", dequantization="uniform", image_size=8, placement="stream"),
-    model=Model(architecture=Conv(), likelihood=Gaussian()),
+    model=Model(architecture=Conv(), likelihood=Gaussian(learn_sigma=True)),
 )
 
 
@@ -68,9 +68,23 @@ def all_fields(section: Any = EVERYTHING_IS_USED, prefix: str = "") -> Iterator[
             yield from all_fields(value, f"{name}.")
 
 
-@pytest.mark.parametrize("name", list(all_fields()))
+WITH_FIELD = {
+    # A configuration that has the field.
+    **{
+        f"model.likelihood.{field}": Config(
+            data=Data(binarization="none"), model=Model(likelihood=likelihood)
+        )
+        for likelihood in (DiscretizedLogistic(), LogisticMixture())
+        for field in likelihood.field_names()
+    },
+    **dict.fromkeys(all_fields(), EVERYTHING_IS_USED),
+}
+
+
+@pytest.mark.parametrize("name", WITH_FIELD)
 def test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else(tmp_path, name):
-    old = get_field(EVERYTHING_IS_USED, name)
+    base = WITH_FIELD[name]
+    old = get_field(base, name)
     if isinstance(old, Kind):
         others = [kind for kind in old.kinds().values() if kind is not type(old)]
         # Of a family with one kind there is no other yet.
@@ -78,11 +92,11 @@ def test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else(tm
         new: Any = others[0]() if others else type("Other", (old.family(),), {"kind": "other"})()
         old.kinds().pop("other", None)  # type: ignore
     else:
-        section = get_field(EVERYTHING_IS_USED, name.rpartition(".")[0])
+        section = get_field(base, name.rpartition(".")[0])
         new = another(old, typing.get_type_hints(type(section))[name.rpartition(".")[2]])
     assert new != old
-    (tmp_path / "config.json").write_text(json.dumps(to_dict(EVERYTHING_IS_USED)))
-    folder, config = Workdir(tmp_path), with_field(EVERYTHING_IS_USED, name, new)
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(base)))
+    folder, config = Workdir(tmp_path), with_field(base, name, new)
     if name in CHANGE_TRAINING:
         with pytest.raises(UserError, match=rf"\b{name}: "):
             folder.check(config)

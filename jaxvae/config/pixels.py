@@ -29,13 +29,19 @@ ARE: dict[Pixels, str] = {
 }
 """What pixels are, in words."""
 
-FLAGS: dict[Pixels, str] = {
+_FLAGS: dict[Pixels, str] = {
     "binary": "--data.binarization dynamic, static or threshold",
     "levels": "--data.binarization none --data.dequantization none",
+    # So that densities bound the probability of the 8-bit image.
     "unit": "--data.binarization none --data.dequantization uniform",
     "real": "--data.binarization none --data.dequantization uniform",
 }
-"""What makes pixels so; of ``unit`` and ``real``, so that densities bound the 8-bit image's probability."""
+
+
+def flags_for(support: Pixels, found: Pixels) -> str:
+    """What makes pixels, which are ``found``, such as a likelihood with this support takes."""
+    also = "--data.dequantization none " if support == "binary" and found == "unit" else ""
+    return also + _FLAGS[support]
 
 
 def is_discrete(support: Pixels) -> bool:

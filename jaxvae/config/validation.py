@@ -9,7 +9,7 @@ from jaxvae.config.fields import FIXED_PARTS, Config, Data
 from jaxvae.config.kinds.kind import Needs
 from jaxvae.config.kinds.likelihoods import Likelihood
 from jaxvae.config.nested import flat, get_field, kinds_of, to_dict, with_field
-from jaxvae.config.pixels import ARE, FLAGS, TAKES, Pixels
+from jaxvae.config.pixels import ARE, TAKES, Pixels, flags_for
 from jaxvae.errors import UserError
 
 
@@ -127,7 +127,7 @@ def _unfit(likelihood: Likelihood, data: Data, name: Callable[[str], str]) -> st
         found = f"{name('data.binarization')} is {data.binarization}, which makes them {ARE['binary']}"
     return (
         f"{likelihood.kind} needs pixels that are {ARE[likelihood.pixels]}, but {found}: choose "
-        f"{FLAGS[likelihood.pixels]}, or --model.likelihood {_others(data.pixels)}"
+        f"{flags_for(likelihood.pixels, data.pixels)}, or --model.likelihood {_others(data.pixels)}"
     )
 
 

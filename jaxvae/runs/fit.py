@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxvae.config import Config
-from jaxvae.config.pixels import ARE, FLAGS, TAKES
+from jaxvae.config.pixels import ARE, TAKES, flags_for
 from jaxvae.config.resumption import WHICH_PIXELS
 from jaxvae.config.validation import validate
 from jaxvae.data.advice import warnings
@@ -133,7 +133,7 @@ def _refuse_unfit_pixels(model: AbstractVAE, config: Config) -> None:
         raise UserError(
             f"the model's likelihood takes pixels that are {ARE[model.support]}, but with "
             f"--data.binarization {data.binarization} and --data.dequantization {data.dequantization} "
-            f"they are {ARE[data.pixels]}: choose {FLAGS[model.support]}"
+            f"they are {ARE[data.pixels]}: choose {flags_for(model.support, data.pixels)}"
         )
 
 
