@@ -109,11 +109,11 @@ def _with_error(test: dict[str, Any], name: str) -> str:
 
 
 def bits_of(data: dict[str, Any]) -> str:
-    """What the bits per dimension are of: the image's own, an upper bound, or those of a density that is no
-    probability of it."""
+    """What the bits per dimension are of, if not of binarised pixels: of the 8-bit image, which they bound,
+    or of a density, which is no probability of it."""
     if not is_discrete(data["support"]) and data["dequantization"] == "none":
         return "of a density, not of the image"
-    return "at most" if data["binarization"] != "none" else "at most; of the 8-bit image"
+    return "at most; of the 8-bit image" if data["binarization"] == "none" else ""
 
 
 def pixels(data: dict[str, Any]) -> str:
