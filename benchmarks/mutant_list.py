@@ -37,6 +37,9 @@ BINARISED = f"{STEP}::test_binarisation_is_drawn_anew_at_every_visit_and_apart_f
 FINITE = f"{STEP}::test_a_gradient_that_is_not_finite_under_a_finite_loss_is_noticed"
 LOW = "test_networks.py::test_in_bfloat16_networks_compute_and_all_that_they_say_is_float32"
 NOISE = f"{STEP}::test_noise_is_standard_normal_of_its_own_for_every_image_and_step"
+LEVEL_MASS = "test_logistics.py::test_a_discretised_logistic_is_the_mass_of_each_level"
+MIXTURE = "test_logistics.py::test_a_mixture_in_colour_is_the_one_written_out"
+CONTINUOUS = "test_likelihoods.py::test_the_continuous_bernoulli_is_its_closed_form"
 REPLAY = f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images"
 SEED = f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"
 BOTH = "test_bounds.py::test_pixels_are_binarised_or_dequantised_and_never_both"
@@ -70,8 +73,6 @@ MUTANTS = [
         ("a draw uses the variance", "self.mean + jnp.exp(self.log_scale) *", "self.mean + jnp.exp(2 * self.log_scale) *", "test_distributions.py"),
         ("a draw does not move with its scale", "self.mean + jnp.exp(self.log_scale) *", "self.mean + jax.lax.stop_gradient(jnp.exp(self.log_scale)) *", EIGHT),
         ("log-scales are bounded by 4", "LOG_SCALE_BOUND = 8.0", "LOG_SCALE_BOUND = 4.0", "test_networks.py::test_the_encoder_gives_a_mean_and_a_bounded_log_scale"),
-        ("logits have the wrong sign", "wrong = (1 - 2 * x) * logits", "wrong = (2 * x - 1) * logits", "test_distributions.py"),
-        ("Bernoulli's correction has the wrong sign", "jnp.maximum(wrong, 0) + jnp.log(", "jnp.maximum(wrong, 0) - jnp.log(", "test_distributions.py"),
     ),
     *_area(
         "mathematics",
@@ -609,10 +610,62 @@ MUTANTS = [
     ),
     *_area(
         "mathematics",
-        "models/likelihoods",
-        ("sigma starts at its square", "unbounded_log_scale(math.log(sigma))", "unbounded_log_scale(2 * math.log(sigma))", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
-        ("sigma learns though it is fixed", "if self.learn_sigma else jax", "if True else jax", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
+        "models/likelihoods/bernoulli",
+        ("logits have the wrong sign", "wrong = (1 - 2 * x) * logits", "wrong = (2 * x - 1) * logits", "test_distributions.py"),
+        ("Bernoulli's correction has the wrong sign", "jnp.maximum(wrong, 0) + jnp.log(", "jnp.maximum(wrong, 0) - jnp.log(", "test_distributions.py"),
         ("a Bernoulli decoder starts at the mean, not its logit", "return jax.scipy.special.logit(jnp.clip(pixel_mean, 1e-3, 1 - 1e-3))", "return pixel_mean", SEED),
+    ),
+    *_area(
+        "mathematics",
+        "models/likelihoods/gaussian",
+        ("sigma learns though it is fixed", "self.raw_log_sigma if self.learn_sigma else jax", "self.raw_log_sigma if True else jax", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
+    ),
+    *_area(
+        "mathematics",
+        "models/likelihoods/logistic",
+        ("level 254 has the upper tail", "levels == 0, levels == 255", "levels == 0, levels >= 254", LEVEL_MASS),
+        ("levels are half as wide", "(2 * levels - 256)", "(2 * levels - 255)", LEVEL_MASS),
+        ("a logistic's slope at its own edge is that of abs", "jnp.exp(jnp.minimum(t, -t))", "jnp.exp(-jnp.abs(t))", "test_logistics.py::test_slopes_are_finite_at_every_level_and_those_of_float64"),
+        ("blue depends on red twice", "first + other", "first", MIXTURE),
+        ("green does not depend on red", "for other in range(channel):", "for other in range(channel - 1):", MIXTURE),
+        ("couplings are not bounded", "jnp.tanh(self.coupling[..., first", "(self.coupling[..., first", MIXTURE),
+        ("a mixture's weights sum to anything", "total = jax.nn.log_softmax(self.logits)", "total = self.logits", MIXTURE),
+        ("the mean of a logistic is its location", "return jnp.clip(1 - scales * (high - low), -1, 1)", "return jnp.clip(location, -1, 1)", "test_logistics.py::test_the_mean_of_a_logistic_is_that_of_its_levels_to_half_a_level"),
+        ("channels are drawn apart from each other", "self._location(channel, [_value(level) for level in found])", "self._location(channel, [0 * level for level in found])", "test_logistics.py::test_draws_of_a_mixture_have_its_probabilities"),
+    ),
+    *_area(
+        "mathematics",
+        "models/likelihoods/continuous_bernoulli",
+        ("a continuous Bernoulli has no normaliser", "log_normaliser(size) + (x - near)", "(x - near)", CONTINUOUS),
+        ("its series ends too early", " - 7 / 1440 * square**2", "", CONTINUOUS),
+        ("its slope at 0 is that of abs", "jnp.maximum(self.logits, -self.logits)", "jnp.abs(self.logits)", CONTINUOUS),
+        ("its mean is the sigmoid", "series, -1 / jnp.expm1(-large) - 1 / large", "series, jax.nn.sigmoid(large)", CONTINUOUS),
+    ),
+    *_area(
+        "mathematics",
+        "models/likelihoods/categorical",
+        ("logits are probabilities' logarithms", "chosen - jax.nn.logsumexp(self.logits, -1)", "chosen", "test_likelihoods.py::test_a_categorical_is_scipys_and_even_logits_take_exactly_eight_bits"),
+    ),
+    *_area(
+        "mathematics",
+        "models/noise",
+        ("Gumbel noise of the wrong sign", "logits - jnp.log(-jnp.log(", "logits + jnp.log(-jnp.log(", "test_likelihoods.py::test_draws_of_a_categorical_and_of_a_bernoulli_have_their_probabilities"),
+    ),
+    *_area(
+        "command line",
+        "config/pixels",
+        ("a likelihood of levels takes dequantised pixels", '"levels": ("levels",)', '"levels": ("levels", "unit")', "test_support.py::test_each_kind_takes_its_pixels_and_says_what_would_fit_others"),
+        ("dequantised pixels are to be binarised too", 'support == "binary" and found == "unit"', "False", "test_support.py::test_each_kind_takes_its_pixels_and_says_what_would_fit_others"),
+    ),
+    *_area(
+        "evaluation",
+        "runs/progress",
+        ("bits of a density are called the image's", 'not is_discrete(data["support"]) and data', 'False and data', "test_support.py::test_the_table_says_what_bits_are_of"),
+    ),
+    *_area(
+        "mathematics",
+        "models/likelihoods/scale",
+        ("sigma starts at its square", "return jnp.full(shape, unbounded_log_scale(math.log(scale)), jnp.float32)", "return jnp.full(shape, unbounded_log_scale(2 * math.log(scale)), jnp.float32)", "test_vae.py::test_sigma_starts_where_it_is_told_and_learns_only_if_it_is_told"),
     ),
     *_area(
         "mathematics",
@@ -634,7 +687,7 @@ MUTANTS = [
     *_area(
         "command line",
         "config/validation",
-        ("a Bernoulli likelihood of gray pixels is accepted", 'model.likelihood.pixels == "binary" and data.binarization == "none" and config.code.file is None,', "False,", BOTH),
+        ("a Bernoulli likelihood of gray pixels is accepted", "data.pixels not in TAKES[model.likelihood.pixels] and config.code.file is None,", "False,", BOTH),
     ),
     *_area(
         "command line",

@@ -199,11 +199,11 @@ def posterior(config, model, x):
 
 
 def decoded(config, model, z, image_shape):
-    """The decoder's output: logits or means."""
+    """The decoder's output: logits, means, or all numbers of a mixture's components."""
     activation = ACTIVATIONS[config.model.architecture.activation]
     h = mlp(model.decoder.mlp, z, activation)
     if config.model.architecture.kind == "mlp":
-        return h.reshape(len(z), *image_shape)
+        return h.reshape(len(z), *image_shape[:2], -1)
     sides, sizes = image_shape[:2], [image_shape[:2]]
     for _ in config.model.architecture.channels:
         sides = (math.ceil(sides[0] / 2), math.ceil(sides[1] / 2))
@@ -217,12 +217,28 @@ def decoded(config, model, z, image_shape):
 
 def log_likelihood(config, model, x, output):
     """log p(x|z) of each image, given the decoder's output."""
-    if config.model.likelihood.kind == "bernoulli":
+    if config.model.likelihood.kind == "logistic_mixture":
+        log_probs = log_mixture(np.round(255 * x).astype(int), output, config.model.likelihood.components)
+    elif config.model.likelihood.kind == "bernoulli":
         log_probs = -x * np.log(1 + np.exp(-output)) - (1 - x) * np.log(1 + np.exp(output))
     else:
         log_sigma = 8 * np.tanh(model.likelihood.raw_log_sigma / 8)
         log_probs = -0.5 * ((x - output) / np.exp(log_sigma)) ** 2 - log_sigma - 0.5 * np.log(2 * np.pi)
     return log_probs.reshape(len(x), -1).sum(1)
+
+
+def log_mixture(levels, output, components):
+    """log p of every pixel in RGB, from differences of the logistic distribution function."""
+    rows = output.reshape(*output.shape[:3], 10, components)
+    weights = special.log_softmax(rows[..., 0, :], -1)
+    means, scales = rows[..., 1:4, :], np.exp(8 * np.tanh(rows[..., 4:7, :] / 8))
+    c0, c1, c2 = np.moveaxis(np.tanh(rows[..., 7:10, :]), -2, 0)
+    r, g, _ = np.moveaxis(2 * levels[..., None] / 255 - 1, -2, 0)
+    means = means + np.stack([0 * r * c0, c0 * r, c1 * r + c2 * g], -2)
+    level = levels[..., None]
+    high = np.where(level == 255, 1, special.expit(((2 * level - 254) / 255 - means) / scales))
+    low = np.where(level == 0, 0, special.expit(((2 * level - 256) / 255 - means) / scales))
+    return np.logaddexp.reduce(weights + np.log(high - low).sum(-2), axis=-1)
 
 
 def rate_and_distortion(config, model, x, noise):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from typing import Any
 
 # Also for the processes that tests start.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
@@ -112,6 +113,7 @@ def make_vae():
             latent_dim, (Conv if "channels" in network else MLP)(**network), likelihood or Bernoulli()
         )
         mean = jax.numpy.asarray(np.random.default_rng(seed).uniform(0, 1, shape), jax.numpy.float32)
-        return build_vae(model, mean, key=jax.random.key(seed))
+        made: Any = build_vae(model, mean, key=jax.random.key(seed))
+        return made
 
     return make

@@ -6,7 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.config import ELBO, IWAE, MLP, Adam, Config, Data, Gaussian, Model, Train
+from jaxvae.config import (
+    ELBO,
+    IWAE,
+    MLP,
+    Adam,
+    Config,
+    ContinuousBernoulli,
+    Data,
+    Gaussian,
+    LogisticMixture,
+    Model,
+    Train,
+)
 from jaxvae.config.experiment_file import load_experiment
 from jaxvae.data.advice import extreme_share, histogram, sample, warnings
 from jaxvae.data.load import load
@@ -51,6 +63,21 @@ def test_the_shipped_experiments_have_nothing_to_be_told(name):
             PHOTOS,
             "--model.likelihood.sigma 1 is fixed, and pixels",
             "--model.likelihood.learn_sigma True",
+        ),
+        (
+            Config(model=Model(likelihood=ContinuousBernoulli())),
+            PHOTOS,
+            "--model.likelihood continuous_bernoulli is a density there",
+            "--data.binarization none --data.dequantization uniform",
+        ),
+        (
+            Config(
+                data=Data(binarization="none"),
+                model=Model(likelihood=Gaussian(learn_sigma=True, sigma_per="pixel")),
+            ),
+            PHOTOS,
+            "--model.likelihood.sigma_per pixel of pixels that are 256 levels",
+            "--data.dequantization uniform",
         ),
         (Config(), DRAWINGS * 0, "all pixels are 0: there is nothing to learn", ""),
         (Config(), DRAWINGS // 255, "no pixel is above 1, where white is 255", "by 255"),
@@ -100,6 +127,9 @@ def test_what_does_not_suit_is_said_with_the_flags_that_would(config, images, sa
         (Config(data=LEVELS, model=GAUSSIAN), PHOTOS),
         (Config(data=LEVELS, model=GAUSSIAN), DRAWINGS),
         (Config(data=LEVELS, model=Model(likelihood=Gaussian(sigma=0.1))), PHOTOS),
+        (Config(data=Data(binarization="none"), model=Model(likelihood=LogisticMixture())), PHOTOS),
+        (Config(data=Data(binarization="none"), model=Model(likelihood=LogisticMixture())), DRAWINGS),
+        (Config(data=LEVELS, model=Model(likelihood=ContinuousBernoulli())), PHOTOS),
         (Config(objective=ELBO(beta_warmup_steps=300), train=Train(steps=300)), DRAWINGS),
         (
             Config(objective=ELBO(beta_warmup_steps=300, beta_warmup="cyclical"), train=Train(steps=300)),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxvae.models import input_checks
-from jaxvae.models.distributions import Bernoulli, Gaussian
+from jaxvae.models.distributions import Gaussian
+from jaxvae.models.likelihoods.bernoulli import Bernoulli
 
 SHAPE = (4, 6, 3)
 IMAGES = np.random.default_rng(0).uniform(size=(5, *SHAPE)).astype(np.float32)

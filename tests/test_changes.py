@@ -1,40 +1,22 @@
 """What may be another when a run goes on: a list of its own, in which every field must stand."""
 
-import dataclasses
 import json
 import typing
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from jaxvae.config import (
-    Config,
-    Conv,
-    CouplingFlow,
-    Data,
-    Gaussian,
-    GaussianMixture,
-    InverseAutoregressiveFlow,
-    Model,
-)
 from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.nested import get_field, to_dict, with_field
 from jaxvae.errors import UserError
 from jaxvae.runs.folder import Workdir
+from tests.used import every_field, kinds_with, with_kind
 
 CHANGE_TRAINING = """
-    seed data.binarization data.dequantization data.horizontal_flips
-    model.latent_dim model.architecture model.architecture.channels model.architecture.hidden
-    model.architecture.activation model.likelihood model.likelihood.sigma model.likelihood.learn_sigma
-    model.posterior model.posterior.steps model.posterior.hidden model.posterior.context
-    model.prior model.prior.layers model.prior.hidden model.prior.components objective objective.beta
-    objective.beta_warmup_steps objective.beta_warmup objective.beta_cycles objective.beta_rise
-    objective.free_bits objective.free_bits_per objective.gradient optimizer
-    optimizer.learning_rate optimizer.schedule optimizer.warmup_steps optimizer.beta1 optimizer.beta2
-    optimizer.epsilon optimizer.clip_norm optimizer.ema_decay code.sha256
+    seed data.binarization data.dequantization data.horizontal_flips model.latent_dim code.sha256
     train.batch_size train.precision train.reduction
 """.split()
+KINDS = ("model.architecture", "model.likelihood", "model.posterior", "model.prior", "objective", "optimizer")
+"""Whatever is another of these changes training, and so do all their fields."""
 CHANGE_NOTHING_THAT_IS_TRAINED = """
     data.placement data.workers train.steps train.steps_per_call train.log_every train.eval_every
     train.checkpoint_every train.checkpoints_kept train.devices train.non_finite train.write_errors
@@ -64,47 +46,25 @@ def another(value, kind):
     return (value / 2 or 0.1) if isinstance(value, float) else value + 1
 
 
-EVERYTHING_IS_USED = Config(
-    data=Data(binarization="none", dequantization="uniform", image_size=8, placement="stream"),
-    model=Model(
-        architecture=Conv(),
-        likelihood=Gaussian(),
-        posterior=InverseAutoregressiveFlow(),
-        prior=CouplingFlow(),
-    ),
-)
-WITH_COMPONENTS = with_field(EVERYTHING_IS_USED, "model.prior", GaussianMixture())
-
-
-def all_fields(section: Any = EVERYTHING_IS_USED, prefix: str = "") -> Iterator[str]:
-    for field in dataclasses.fields(section):
-        value, name = getattr(section, field.name), prefix + field.name
-        if isinstance(value, Kind) or not dataclasses.is_dataclass(value):
-            yield name
-        if dataclasses.is_dataclass(value):
-            yield from all_fields(value, f"{name}.")
-
-
-@pytest.mark.parametrize("name", sorted({*all_fields(), *all_fields(WITH_COMPONENTS)}))
+@pytest.mark.parametrize("name", list(every_field()))
 def test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else(tmp_path, name):
-    used = WITH_COMPONENTS if name.endswith("components") else EVERYTHING_IS_USED
-    old = get_field(used, name)
-    if isinstance(old, Kind):
-        others = [kind for kind in old.kinds().values() if kind is not type(old)]
-        # Of a family with one kind there is no other yet.
-        assert others or len(old.kinds()) == 1
-        new: Any = others[0]() if others else type("Other", (old.family(),), {"kind": "other"})()
-        old.kinds().pop("other", None)  # type: ignore
-    else:
-        section = get_field(used, name.rpartition(".")[0])
-        new = another(old, typing.get_type_hints(type(section))[name.rpartition(".")[2]])
-    assert new != old
-    (tmp_path / "config.json").write_text(json.dumps(to_dict(used)))
-    folder, config = Workdir(tmp_path), with_field(used, name, new)
-    if name in CHANGE_TRAINING:
-        with pytest.raises(UserError, match=rf"\b{name}: "):
-            folder.check(config)
-    elif name in CHANGE_NOTHING_THAT_IS_TRAINED:
-        assert list(folder.check(config)) == [name]
-    else:
-        assert name in CHOOSE_IMAGES, f"{name} is in none of the lists above"
+    for number, used in enumerate(kinds_with(name)):
+        old = get_field(used, name)
+        if isinstance(old, Kind):
+            others = [kind for kind in old.kinds().values() if kind is not type(old)]
+            config = with_kind(name, others[0])
+        else:
+            section = get_field(used, name.rpartition(".")[0])
+            new = another(old, typing.get_type_hints(type(section))[name.rpartition(".")[2]])
+            assert new != old
+            config = with_field(used, name, new)
+        folder = Workdir(tmp_path / str(number))
+        folder.path.mkdir()
+        (folder.path / "config.json").write_text(json.dumps(to_dict(used)))
+        if name in CHANGE_TRAINING or name in KINDS or name.rpartition(".")[0] in KINDS:
+            with pytest.raises(UserError, match=rf"\b{name}: "):
+                folder.check(config)
+        elif name in CHANGE_NOTHING_THAT_IS_TRAINED:
+            assert list(folder.check(config)) == [name]
+        else:
+            assert name in CHOOSE_IMAGES, f"{name} is in none of the lists above"

@@ -119,6 +119,7 @@ def check_summary(summary, last_line):
         "binarization": "dynamic",
         "dequantization": "none",
         "horizontal_flips": False,
+        "support": "binary",
     }
     throughput = dict(summary["throughput"])
     assert list(throughput) == ["examples_per_second", "compile_seconds", "train_seconds", "data_wait"]

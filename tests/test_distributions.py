@@ -5,12 +5,12 @@ import pytest
 from scipy import stats
 
 from jaxvae.models.distributions import (
-    Bernoulli,
     Gaussian,
     StandardNormal,
     bounded_log_scale,
     unbounded_log_scale,
 )
+from jaxvae.models.likelihoods.bernoulli import Bernoulli
 
 HUGE = float(np.finfo(np.float32).max)
 

@@ -204,8 +204,11 @@ class Ratio(AbstractVAE):
 
     scale: float
     latents: int
-    image_shape = (1, 1, 1)
-    support = "real"
+    image_shape: tuple = (1, 1, 1)
+
+    @property
+    def support(self):
+        return "real"
 
     def encode(self, x):
         return GaussianDistribution(jnp.zeros(self.latents), jnp.full(self.latents, jnp.log(self.scale)))

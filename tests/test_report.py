@@ -28,7 +28,7 @@ TEST = {
 SUMMARY = {
     "step": 4321,
     "test": TEST,
-    "data": {"dequantization": "none", "binarization": "static"},
+    "data": {"dequantization": "none", "binarization": "static", "support": "binary"},
     "throughput": {
         "examples_per_second": 54321.4,
         "compile_seconds": 6.7,

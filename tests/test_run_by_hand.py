@@ -4,6 +4,7 @@ float64 NumPy (``by_hand``): its log, evaluations, pictures, checkpoints and wha
 import dataclasses
 import functools
 import json
+import math
 import re
 
 import by_hand
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 import jaxvae
-from jaxvae.config import MLP, Adam, Config, Conv, Data, Eval, Gaussian, Model, Train
+from jaxvae.config import MLP, Adam, Config, Conv, Data, Eval, Gaussian, LogisticMixture, Model, Train
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.fit import fit
 from jaxvae.runs.replay import replay
@@ -218,6 +219,31 @@ def test_a_convolutional_model_is_scored_as_by_hand_and_test_images_never_mirror
     exact = by_hand.in_float64(vae)
     z, _ = by_hand.posterior(config, exact, np.asarray(both[::2], float))
     np.testing.assert_allclose(both[1::2], by_hand.shown(config, exact, z, (7, 9, 2)), atol=1e-4)
+
+
+def test_a_mixture_in_colour_is_scored_as_by_hand_in_bits_of_the_8_bit_image():
+    config = Config(
+        seed=4,
+        data=Data(binarization="none"),
+        model=Model(
+            latent_dim=2,
+            architecture=Conv(channels=(2,), hidden=(5,), activation="tanh"),
+            likelihood=LogisticMixture(components=3),
+        ),
+        eval=Eval(batch_size=4),
+    )
+    rng = np.random.default_rng(8)
+    images = rng.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
+    images[:, 0, :2], images[:, 1, :2] = 0, 255
+    shapes = state_shapes(config, images.shape[1:]).model
+    vae = jax.tree.map(lambda w: rng.normal(0, 0.3, w.shape).astype(w.dtype), shapes)
+    vae = replicate(vae, jax.devices()[:1])
+    evaluator = Evaluator(config, images, jax.devices()[:1])
+    ours = evaluator.summarise(evaluator.dispatch(vae, 3), 3)
+    for name, value in by_hand.evaluate(config, vae, images, 3).items():
+        np.testing.assert_allclose(ours[name], value, rtol=2e-4, atol=2e-3, err_msg=name)
+    # Bits of the image itself: nothing is added for its 256 levels.
+    np.testing.assert_allclose(ours["bits_per_dim"], ours["nll"] / (60 * math.log(2)), rtol=1e-6)
 
 
 def test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time(made):

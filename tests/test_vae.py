@@ -8,7 +8,8 @@ from jaxvae import config
 from jaxvae.config import Config, Data, Model
 from jaxvae.data import load
 from jaxvae.models.build import build_vae
-from jaxvae.models.distributions import Bernoulli, Gaussian
+from jaxvae.models.distributions import Gaussian
+from jaxvae.models.likelihoods.bernoulli import Bernoulli
 from jaxvae.runs.evaluation import Evaluator
 
 

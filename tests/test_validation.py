@@ -163,6 +163,11 @@ UNUSED = {
     "data.resize": ("stretch", Config(data=Data(image_size=8)), Config()),
     "data.workers": (3, Config(), Config(data=Data(placement="resident"))),
     "model.architecture.activation": ("tanh", Config(), Config(model=Model(architecture=FLAT))),
+    "model.likelihood.sigma_per": (
+        "pixel",
+        with_field(GAUSSIAN, "model.likelihood.learn_sigma", True),
+        GAUSSIAN,
+    ),
     "objective.beta_warmup_steps": (7, Config(), Config(objective=ELBO(beta=0.0))),
     "objective.beta_warmup": ("cyclical", Config(objective=ELBO(beta_warmup_steps=9)), Config()),
     "objective.beta_cycles": (5, Config(objective=CYCLICAL), Config(objective=ELBO(beta_warmup_steps=9))),

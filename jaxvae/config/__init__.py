@@ -4,6 +4,7 @@
 - ``kinds``: which likelihoods, posteriors, priors, networks, objectives and optimisers there are, and the
   fields of each.
 - ``ranges``: which values of a type can work.
+- ``pixels``: which pixels do the data give, and which does a likelihood take?
 - ``validation``: which values cannot work together, wherever a configuration comes from.
 - ``conversion``: has a value the type and the range that its field declares?
 - ``nested``: a configuration as nested dictionaries, and as fields with dotted names.

@@ -14,6 +14,7 @@ from jaxvae.config.kinds.objectives import ELBO, Objective
 from jaxvae.config.kinds.optimizers import Adam, Optimizer
 from jaxvae.config.kinds.posteriors import DiagonalGaussian, Posterior
 from jaxvae.config.kinds.priors import Prior, StandardNormal
+from jaxvae.config.pixels import Pixels
 from jaxvae.config.ranges import Count, Path, Seed, Several, Share, Workers
 
 Binarization = Literal["none", "threshold", "static", "dynamic"]
@@ -60,6 +61,13 @@ class Data:
     fill no more than half of a device's memory. Both train to the same bits."""
     workers: Workers = 2
     """stream: threads that read ahead."""
+
+    @property
+    def pixels(self) -> Pixels:
+        """What the model sees: ``binary`` if binarised, ``unit`` if dequantised, otherwise ``levels``."""
+        if self.binarization != "none":
+            return "binary"
+        return "levels" if self.dequantization == "none" else "unit"
 
     def unused(self) -> dict[str, Needs]:
         """Its fields that have no effect beside the values of the others."""

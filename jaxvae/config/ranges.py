@@ -57,6 +57,7 @@ Portion = Annotated[float, between(0, 1)]
 Rise = Annotated[float, Range(lambda value: 0 < value <= 1, "above 0 and 1 or less")]
 Share = Annotated[float, Range(lambda value: 0 < value < 1, "above 0 and below 1")]
 Scale = Annotated[float, Range(lambda value: 1e-3 <= value <= 1e3, "from 0.001 to 1000")]
+Components = Annotated[int, between(1, 1000)]
 Widths = Annotated[
     tuple[int, ...],
     Range(lambda widths: all(1 <= width <= MOST for width in widths), f"widths of 1 or more, to {MOST}"),

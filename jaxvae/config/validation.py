@@ -1,15 +1,16 @@
 """Which values of a configuration cannot work? Wherever it comes from, it is checked here, once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jaxvae.config.conversion import Problem, convert, show
 from jaxvae.config.earlier_versions import upgraded
-from jaxvae.config.fields import FIXED_PARTS, Config
+from jaxvae.config.fields import FIXED_PARTS, Config, Data
 from jaxvae.config.kinds.kind import Needs
 from jaxvae.config.kinds.likelihoods import Likelihood
 from jaxvae.config.kinds.posteriors import Posterior
 from jaxvae.config.nested import flat, get_field, kinds_of, to_dict, with_field
+from jaxvae.config.pixels import ARE, TAKES, Pixels, flags_for
 from jaxvae.errors import UserError
 
 
@@ -109,11 +110,11 @@ def _check_together(check: _Check) -> None:
     )
     refuse(
         # A model of the experiment's own has a likelihood of its own, which is asked once it is built.
-        model.likelihood.pixels == "binary" and data.binarization == "none" and config.code.file is None,
+        data.pixels not in TAKES[model.likelihood.pixels] and config.code.file is None,
         "model.likelihood",
-        f"{model.likelihood.kind} needs pixels that are 0 or 1, but {name('data.binarization')} is none: "
-        f"choose --data.binarization dynamic, static or threshold, or --model.likelihood {_others('real')}",
+        _unfit(model.likelihood, data, name),
         "data.binarization",
+        "data.dequantization",
     )
     refuse(
         model.prior.of_posteriors and not model.posterior.density_of_any and config.code.file is None,
@@ -135,10 +136,28 @@ def _posteriors() -> list[type[Posterior]]:
     return [kind for kind in Posterior.kinds().values() if issubclass(kind, Posterior)]
 
 
-def _others(*pixels: str) -> str:
-    """The likelihoods that give densities of such pixels."""
+def _unfit(likelihood: Likelihood, data: Data, name: Callable[[str], str]) -> str:
+    """What is said of a likelihood that does not take such pixels."""
+    if data.dequantization != "none":
+        found = f"{name('data.dequantization')} is {data.dequantization}, which makes them {ARE['unit']}"
+    elif data.pixels == "levels":
+        found = f"{name('data.binarization')} is none, which leaves them at {ARE['levels']}"
+    else:
+        found = f"{name('data.binarization')} is {data.binarization}, which makes them {ARE['binary']}"
+    return (
+        f"{likelihood.kind} needs pixels that are {ARE[likelihood.pixels]}, but {found}: choose "
+        f"{flags_for(likelihood.pixels, data.pixels)}, or --model.likelihood {_others(data.pixels)}"
+    )
+
+
+def _others(pixels: Pixels) -> str:
+    """The likelihoods that are made for such pixels."""
     kinds = [kind for kind in Likelihood.kinds().values() if issubclass(kind, Likelihood)]
-    return " or ".join(kind.kind for kind in kinds if kind.pixels in pixels)
+    suit = [kind.kind for kind in kinds if pixels in TAKES[kind.pixels]]
+    if pixels == "binary":
+        # Densities take them too, but are no probability of 0 or 1.
+        suit = [kind.kind for kind in kinds if kind.pixels == "binary"]
+    return ", ".join(suit[:-1]) + " or " * (len(suit) > 1) + suit[-1]
 
 
 def _unused(config: Config) -> dict[str, Needs]:

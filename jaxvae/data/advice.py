@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from jaxvae.config import Config, Gaussian
+from jaxvae.config.pixels import is_discrete
 from jaxvae.data.memory_map import blocks, gather
 
 NEARLY = 16
@@ -121,7 +122,7 @@ def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
     if config.code.file is not None:
         # Nothing here is known of a likelihood of the experiment's own.
         return []
-    if likelihood.pixels == "real" and (binarizes or levels[1:-1].sum() == 0):
+    if not is_discrete(likelihood.pixels) and (binarizes or levels[1:-1].sum() == 0):
         if data.dequantization != "none":
             return []
         what = f"--data.binarization {data.binarization} makes pixels" if binarizes else "these pixels are"
@@ -134,6 +135,12 @@ def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
         return [
             f"--data.binarization {data.binarization} makes noise of these images, because only "
             f"{extreme:.0%} {NEARLY_SO}; they suit {SUGGESTED}"
+        ]
+    if isinstance(likelihood, Gaussian) and likelihood.sigma_per == "pixel" and data.pixels == "levels":
+        return [
+            "--model.likelihood.sigma_per pixel of pixels that are 256 levels: where pixels are always the "
+            "same, sigma shrinks as far as it can, and the NLL falls with it, because it is not that of a "
+            "probability. Add --data.dequantization uniform"
         ]
     if isinstance(likelihood, Gaussian) and not likelihood.learn_sigma and likelihood.sigma >= 0.5:
         return [

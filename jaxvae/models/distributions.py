@@ -127,26 +127,3 @@ class StandardNormal(AbstractDistribution):
         """``-1/2 sum(x^2 + log 2 pi)``, in nats."""
         x = input_checks.value(x, self.shape, in_unit=False)
         return -0.5 * (jnp.sum(x**2) + x.size * math.log(2 * math.pi))
-
-
-class Bernoulli(AbstractDistribution):
-    """Independent pixels that are 1 with probability sigmoid(logits)."""
-
-    logits: Float[Array, "*shape"]
-
-    @property
-    def mean(self) -> Float[Array, "*shape"]:
-        """Probability of a 1."""
-        return jax.nn.sigmoid(self.logits)
-
-    def log_prob(self, x: ArrayLike) -> Float[Array, ""]:
-        """``sum(x log p + (1 - x) log(1 - p)) = -sum(softplus((1 - 2 x) logits))``, in nats; x is 0 or 1.
-
-        Written from the logits: no probability is formed, so none can round to 0 or 1. The softplus is
-        ``max(t, 0) + log(1 + exp(-|t|))``; ``log1p``, which costs a CPU far more, would only add digits
-        below the 6e-8 that the sum cannot hold.
-        """
-        x = input_checks.value(x, self.logits.shape, in_unit=True).reshape(-1)
-        logits = self.logits.reshape(-1)
-        wrong = (1 - 2 * x) * logits
-        return -jnp.sum(jnp.maximum(wrong, 0) + jnp.log(1 + jnp.exp(-jnp.abs(logits))))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 ArrayLike = Any
 """An array, or anything that NumPy makes one of."""
@@ -56,6 +56,19 @@ def value(x: ArrayLike, shape: tuple[int, ...], *, in_unit: bool) -> Float[Array
     if in_unit:
         _check_range(x, "log_prob", 0.0)
     return x
+
+
+def levels(x: ArrayLike, shape: tuple[int, ...]) -> Int[Array, "*shape"]:
+    """``k`` of an array of levels ``k / 255``, if it is of this shape, and of such levels."""
+    k = 255 * value(x, shape, in_unit=True)
+    known = _known(k)
+    if known is not None and (apart := np.abs(known - np.round(known))).max(initial=0) > 255 * _ROUNDING:
+        wrong = float(known.reshape(-1)[apart.argmax()])
+        raise ValueError(
+            f"log_prob takes levels k / 255, not {wrong / 255:.6g}, which is {wrong:.4g} / 255: "
+            "jnp.round(255 * x) / 255 is the nearest"
+        )
+    return jnp.round(k).astype(jnp.int32)
 
 
 def one_key(key: Any, method: str) -> Key[Array, ""]:

@@ -37,6 +37,11 @@ def bits(key: Key[Array, ""], count: int) -> UInt32[Array, " count"]:
     return jnp.concatenate(_threefry(_words_of(key), (blocks, jnp.zeros_like(blocks))))[:count]
 
 
+def uniform(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Independent draws from (0, 1), float32: the middles of 2^23 equal steps, never 0 and never 1."""
+    return (_steps(key, math.prod(shape)) + 2**-24).reshape(shape)
+
+
 def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Independent draws from N(0, 1), float32: the normal quantile of 23 random bits each.
 
@@ -59,6 +64,12 @@ def _steps(key: Key[Array, ""], count: int) -> Float[Array, " count"]:
     # 23 bits as the mantissa of a number in [1, 2).
     words = bits(key, count)
     return jax.lax.bitcast_convert_type((words >> 9) | np.uint32(0x3F800000), jnp.float32) - 1
+
+
+def categorical(key: Key[Array, ""], logits: Float[Array, "*shape level"]) -> Int[Array, "*shape"]:
+    """Independent draws with the probabilities ``softmax(logits)`` over the last axis: where the logits plus
+    standard Gumbel noise are largest."""
+    return jnp.argmax(logits - jnp.log(-jnp.log(uniform(key, logits.shape))), -1)
 
 
 def _words_of(key: Key[Array, ""]) -> tuple[Words, Words]:

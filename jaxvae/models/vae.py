@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from equinox import AbstractVar
 from jaxtyping import Array, Float, Key
 
-from jaxvae.config.kinds.likelihoods import Pixels
+from jaxvae.config.pixels import Pixels
 from jaxvae.errors import UserError
 from jaxvae.models import input_checks
 from jaxvae.models.distributions import AbstractDistribution

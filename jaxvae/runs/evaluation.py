@@ -130,8 +130,8 @@ class Evaluator:
         ``c / sqrt(K)`` of an image, ``c^2 = K / effective_samples - 1`` the variance of its weights by the
         square of their mean.
 
-        Bits per dimension are those of the 8-bit image where pixels are dequantised: the density is one over
-        pixels / 256.
+        Bits per dimension are those of the 8-bit image where its pixels are dequantised, because the density
+        is one over pixels / 256, and where the likelihood gives probabilities of levels.
         """
 
         pieces: Any = jax.device_get(bounds)

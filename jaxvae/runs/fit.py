@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxvae.config import Config
+from jaxvae.config.pixels import ARE, TAKES, flags_for
 from jaxvae.config.resumption import WHICH_PIXELS
 from jaxvae.config.validation import validate
 from jaxvae.data.advice import warnings
@@ -125,11 +126,13 @@ def _refuse_before_loading(config: Config, devices: list[Device]) -> None:
 
 
 def _refuse_unfit_pixels(model: AbstractVAE, config: Config) -> None:
-    """Raises UserError if the model's likelihood gives no density of pixels such as these."""
-    if model.support == "binary" and config.data.binarization == "none":
+    """Raises UserError if the model's likelihood gives no probability or density of pixels such as these."""
+    data = config.data
+    if data.pixels not in TAKES[model.support]:
         raise UserError(
-            "the model's likelihood takes pixels that are 0 or 1, but --data.binarization is none: choose "
-            "dynamic, static or threshold"
+            f"the model's likelihood takes pixels that are {ARE[model.support]}, but with "
+            f"--data.binarization {data.binarization} and --data.dequantization {data.dequantization} "
+            f"they are {ARE[data.pixels]}: choose {flags_for(model.support, data.pixels)}"
         )
 
 
@@ -232,7 +235,7 @@ def _finish(
     summary = {
         "step": step,
         "test": test,
-        "data": describe_data(config, loop.dataset, loop.outputs.record),
+        "data": describe_data(config, loop.dataset, loop.outputs.record, state.evaluation_model.support),
         "throughput": throughput,
         "device": {"platform": device.platform, "kind": device.device_kind, "count": len(devices)},
         "versions": versions(),

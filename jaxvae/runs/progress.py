@@ -5,6 +5,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from jaxvae.config.pixels import is_discrete
 from jaxvae.data.load import Dataset
 from jaxvae.data.placement import Places
 from jaxvae.runs.goodput import PARTS
@@ -77,12 +78,12 @@ class Watcher:
             ("NLL", _with_error(test, "nll"), f"at most; {samples}"),
             ("  effective samples", f"{test['effective_samples']:.1f}", _believable(test)),
             ("gap", _with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
-            ("bits per dimension", f"{test['bits_per_dim']:.4f}", ""),
+            ("bits per dimension", f"{test['bits_per_dim']:.4f}", bits_of(summary["data"])),
         ]
         if test["active_units"] is not None:
             rows.append(("active units", f"{test['active_units']}", "latents whose mean varies"))
-        if "sigma" in test:
-            rows.append(("sigma", f"{test['sigma']:.5f}", "of a pixel, given z"))
+        for name in (name for name in test if name.startswith("sigma")):
+            rows.append((name.replace("_", " "), f"{test[name]:.5f}", "of a pixel, given z"))
         self.say(
             f"\nTest, step {summary['step']}, {test['examples']} images, {pixels(summary['data'])}, "
             "nats per image:"
@@ -117,6 +118,14 @@ def _believable(test: dict[str, Any]) -> str:
 
 def _with_error(test: dict[str, Any], name: str) -> str:
     return f"{test[name]:.3f} +- {test[name + '_stderr']:.3f}"
+
+
+def bits_of(data: dict[str, Any]) -> str:
+    """What the bits per dimension are of, if not of binarised pixels: of the 8-bit image, which they bound,
+    or of a density, which is no probability of it."""
+    if not is_discrete(data["support"]) and data["dequantization"] == "none":
+        return "of a density, not of the image"
+    return "at most; of the 8-bit image" if data["binarization"] == "none" else ""
 
 
 def pixels(data: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.config import Config
+from jaxvae.config.pixels import Pixels
 from jaxvae.data.dataset import Dataset
 from jaxvae.system.atomic_files import read_json
 
@@ -22,8 +23,11 @@ def throughput_before(summary: Path) -> dict[str, float | None]:
         return {}
 
 
-def describe_data(config: Config, dataset: Dataset, record: dict[str, Any] | None) -> dict[str, Any]:
-    """What the numbers are of, and what was done to pixels before the model saw them."""
+def describe_data(
+    config: Config, dataset: Dataset, record: dict[str, Any] | None, support: Pixels
+) -> dict[str, Any]:
+    """What the numbers are of, what was done to pixels before the model saw them, and which pixels its
+    likelihood is made for (``support``): of ``binary`` and ``levels`` scores are of probabilities."""
     data = config.data
     return {
         "name": data.name,
@@ -35,6 +39,7 @@ def describe_data(config: Config, dataset: Dataset, record: dict[str, Any] | Non
         "binarization": data.binarization,
         "dequantization": data.dequantization,
         "horizontal_flips": data.horizontal_flips,
+        "support": support,
     }
 
 
