@@ -340,7 +340,7 @@ def evaluate(config, model, images, samples):
         log_likelihoods.append(log_p)
         log_weights.append(log_p + log_ratio)
     distortion = -np.mean(log_likelihoods, axis=0)
-    bound = special.logsumexp(log_weights, axis=0) - math.log(samples)
+    bound = np.asarray(special.logsumexp(log_weights, axis=0)) - math.log(samples)
     elbo = -(rate + distortion)
     weights = np.exp(np.array(log_weights) - np.max(log_weights, axis=0))
     variation = weights.var(0) / weights.mean(0) ** 2

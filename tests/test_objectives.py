@@ -236,7 +236,11 @@ class Certain(AbstractDistribution):
 
 def test_the_bias_and_the_noise_of_the_bound_are_what_its_effective_samples_say():
     scale, latents, samples, images = 1.3, 5, 128, 4000
-    keys, model, x = jax.random.split(jax.random.key(0), images), Ratio(scale, latents), jnp.zeros((1, 1, 1))
+    keys, model, x = (
+        jax.random.split(jax.random.key(0), images),
+        Ratio(scale=scale, latents=latents),
+        jnp.zeros((1, 1, 1)),
+    )
     bounds = jax.jit(jax.vmap(lambda key: importance_weighted_bounds(model, x, key, samples)))(keys)
     # E_q[(p / q)^2] in closed form.
     variation = (scale**2 / math.sqrt(2 * scale**2 - 1)) ** latents - 1

@@ -57,10 +57,8 @@ def kinds() -> Iterator[tuple[str, type[Kind]]]:
 def kinds_with(name: str) -> list[Config]:
     """Configurations with each of the kinds that have this field; or the one in which everything is used."""
     section, _, field = name.rpartition(".")
-    found = [
-        with_kind(place, kind) for place, kind in kinds() if place == section and field in kind.field_names()
-    ]
-    return found or [EVERYTHING_IS_USED]
+    found = [kind for place, kind in kinds() if place == section and field in kind.field_names()]
+    return [with_kind(section, kind) for kind in found] or [EVERYTHING_IS_USED]
 
 
 def every_field(section: Any = EVERYTHING_IS_USED, prefix: str = "") -> Iterator[str]:
@@ -69,9 +67,8 @@ def every_field(section: Any = EVERYTHING_IS_USED, prefix: str = "") -> Iterator
         value, name = getattr(section, field.name), prefix + field.name
         if isinstance(value, Kind):
             yield name
-            yield from sorted(
-                {f"{name}.{own}" for kind in value.kinds().values() for own in kind.field_names()}
-            )
+            own = {field for kind in value.kinds().values() for field in kind.field_names()}
+            yield from (f"{name}.{field}" for field in sorted(own))
         elif dataclasses.is_dataclass(value):
             yield from every_field(value, f"{name}.")
         else:
