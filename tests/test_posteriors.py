@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,7 +16,7 @@ from jaxvae.models.build import build_vae
 from jaxvae.models.distributions import Gaussian, StandardNormal, unbounded_log_scale
 from jaxvae.models.likelihoods import GaussianLikelihood
 from jaxvae.models.objectives import importance_weighted_bounds
-from jaxvae.models.posteriors import DiagonalPosterior
+from jaxvae.models.posteriors import AbstractPosterior, DiagonalPosterior
 from jaxvae.models.posteriors.autoregressive import AutoregressivePosterior
 from jaxvae.models.posteriors.full_gaussian import FullGaussian, FullGaussianPosterior, strictly_lower
 from jaxvae.models.posteriors.masked_mlp import MaskedMLP
@@ -24,6 +25,11 @@ from jaxvae.models.vae import VAE
 from jaxvae.runs.evaluation import Evaluator
 
 HUGE = float(np.finfo(np.float32).max)
+
+
+def normal_of_scipy(mean, covariance) -> Any:
+    """SciPy's N(mean, covariance); its type stubs take the covariance for a number."""
+    return stats.multivariate_normal(mean, covariance)
 
 
 def randomised(module, seed=0, scale=0.5):
@@ -51,7 +57,7 @@ def test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws(latent_di
     assert np.count_nonzero(factor) == latent_dim * (latent_dim + 1) // 2
     assert np.all(np.diag(factor) > 0)
     covariance = factor @ factor.T
-    exact = stats.multivariate_normal(np.asarray(q.mean, float), covariance)
+    exact = normal_of_scipy(np.asarray(q.mean, float), covariance)
     z, log_q = q.sample_and_log_prob(jax.random.key(1))
     np.testing.assert_array_equal(z, q.sample(jax.random.key(1)))
     for value, log_prob in ((z, log_q), (z, q.log_prob(z)), (2 * z + 1, q.log_prob(2 * z + 1))):
@@ -226,7 +232,7 @@ def test_one_linear_step_is_a_gaussian_with_any_covariance():
     factor = np.tril(rng.normal(size=(4, 4)), -1) + np.diag(rng.uniform(0.3, 1.5, 4))
     mean = rng.normal(size=4)
     posterior, outputs = linear_flow(mean, factor)
-    q, exact = posterior(outputs), stats.multivariate_normal(mean, factor @ factor.T)
+    q, exact = posterior(outputs), normal_of_scipy(mean, factor @ factor.T)
     for key in jax.random.split(jax.random.key(2), 3):
         z, log_q = q.sample_and_log_prob(key)
         np.testing.assert_allclose(log_q, exact.logpdf(np.asarray(z, float)), rtol=1e-4, atol=1e-4)
@@ -243,7 +249,7 @@ class Back(eqx.Module):
 class Constant(eqx.Module):
     """An encoder that gives the outputs that it is told to."""
 
-    posterior: eqx.Module
+    posterior: AbstractPosterior
     outputs: jax.Array
 
     def __call__(self, x):
@@ -257,7 +263,7 @@ def test_any_covariance_closes_the_gap_that_independent_latents_have():
     precision = np.eye(3) + weight.T @ weight / sigma**2
     covariance = np.linalg.inv(precision)
     mean, factor = covariance @ weight.T @ x / sigma**2, np.linalg.cholesky(covariance)
-    log_p = stats.multivariate_normal(np.zeros(6), weight @ weight.T + sigma**2 * np.eye(6)).logpdf(x)
+    log_p = normal_of_scipy(np.zeros(6), weight @ weight.T + sigma**2 * np.eye(6)).logpdf(x)
     # The best independent latents have the posterior's conditional variances.
     gap = 0.5 * (np.log(np.diag(precision)).sum() - np.linalg.slogdet(precision)[1])
     assert gap > 0.5
@@ -328,4 +334,5 @@ def test_active_units_of_a_flow_are_counted_without_the_noise_of_their_draws():
     evaluator = Evaluator(Config(data=data), images, jax.devices()[:1])
     assert evaluator.summarise(evaluator.dispatch(model, 30), 30)["active_units"] == 2
     bounds = importance_weighted_bounds(model, jnp.full((4, 4, 1), 0.5), jax.random.key(0), 500)
+    assert bounds.posterior_mean_variance is not None
     np.testing.assert_allclose(bounds.posterior_mean_variance, 1 / 500, rtol=0.3)

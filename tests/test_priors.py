@@ -30,12 +30,13 @@ from jaxvae.models.build import build_objective, build_vae
 from jaxvae.models.objectives import importance_weighted_bounds
 from jaxvae.models.priors.coupling import CouplingFlowPrior
 from jaxvae.models.priors.mixture import GaussianMixturePrior, Mixture
+from jaxvae.models.priors.vamp import VampPrior as VampPriorModule
 from jaxvae.runs.fit import fit
 from jaxvae.runs.run import Run
 from jaxvae.training import step
 from jaxvae.training.parallel import AXIS, map_over_devices, replicate, split_batch
 from jaxvae.training.state import initial_state, state_of
-from tests.test_posteriors import HUGE, randomised
+from tests.test_posteriors import HUGE, normal_of_scipy, randomised
 
 SHAPE = (4, 4, 1)
 
@@ -207,14 +208,16 @@ def test_a_vamp_prior_is_the_mixture_of_the_posteriors_of_its_images(name):
             densities.append(stats.norm.logpdf(z, np.asarray(q.mean, float), scale).sum())
         else:
             factor = np.asarray(q.factor, float)
-            exact = stats.multivariate_normal(np.asarray(q.mean, float), factor @ factor.T)
+            exact = normal_of_scipy(np.asarray(q.mean, float), factor @ factor.T)
             densities.append(exact.logpdf(z))
     p = model.prior(model.encoder)
     expected = special.logsumexp(densities) - math.log(COMPONENTS)
     np.testing.assert_allclose(p.log_prob(jnp.asarray(z, jnp.float32)), expected, rtol=1e-4)
     # At first they are noise around the training images' mean.
     start = special.logit(np.clip(IMAGES.mean(0) / 255, 0.05, 0.95))
-    spread = np.asarray(untrained(name).prior.raw, float) - start
+    prior = untrained(name).prior
+    assert isinstance(prior, VampPriorModule)
+    spread = np.asarray(prior.raw, float) - start
     assert stats.kstest(spread.ravel(), "norm").pvalue > 1e-3
 
 
