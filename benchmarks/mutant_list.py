@@ -42,6 +42,11 @@ MIXTURE = "test_logistics.py::test_a_mixture_in_colour_is_the_one_written_out"
 CONTINUOUS = "test_likelihoods.py::test_the_continuous_bernoulli_is_its_closed_form"
 REPLAY = f"{RUN}::test_a_replayed_step_shows_its_loss_its_gradient_and_its_images"
 SEED = f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"
+WRITTEN_OUT = "test_objectives_by_hand.py"
+TRAINING = "test_objectives_in_training.py"
+CYCLES = f"{TRAINING}::test_the_weight_rises_in_cycles_and_stays"
+DEVICES = f"{TRAINING}::test_training_is_the_same_on_one_device_and_on_four"
+ROUTES = "test_gradient_estimators.py::test_a_model_that_cannot_keep_gradients_to_routes_is_refused"
 BOTH = "test_bounds.py::test_pixels_are_binarised_or_dequantised_and_never_both"
 LEDGER = f"{RUN}::test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time"
 RESUME = "test_changes.py::test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else"
@@ -590,6 +595,47 @@ MUTANTS = [
         ("the loss is a sum over the batch", "return jnp.mean(terms.distortion) + self", "return jnp.sum(terms.distortion) + self", EIGHT),
         ("the rate's warm-up is one step late", "jnp.minimum(1.0, (step + 1)", "jnp.minimum(1.0, (step + 0)", EIGHT),
         ("the rate's warm-up ends at 1, not beta", "return self.beta * jnp.minimum(1.0,", "return jnp.minimum(1.0,", EIGHT),
+    ),
+    *_area(
+        "mathematics",
+        "models/objectives/elbo",
+        ("cycles of the rate's weight never end", "jnp.where(step < self.beta_warmup_steps, risen, 1.0)", "risen", CYCLES),
+        ("the rate's weight rises through the whole cycle", "/ (self.beta_rise * cycle)", "/ cycle", CYCLES),
+        ("free bits of one device's mean", "jax.lax.pmean(jnp.mean(rates, 0), axis_name)", "jnp.mean(rates, 0)", DEVICES),
+        ("free bits of each image", "jnp.sum(jnp.maximum(self.free_bits, means))", "jnp.mean(jnp.sum(jnp.maximum(self.free_bits, rates), -1))", WRITTEN_OUT),
+        ("free bits per level are per latent", 'terms.rates if self.free_bits_per == "level" else', "terms.rates if False else", WRITTEN_OUT),
+        ("free bits are a mean over examples", "return self.free_bits == 0", "return True", f"{TRAINING}::test_free_bits_are_refused_where_the_batch_is_cut"),
+        ("STL does not freeze q", "routes=GradientRoutes(posterior=constant))", "routes=GradientRoutes())", WRITTEN_OUT),
+    ),
+    *_area(
+        "mathematics",
+        "models/objectives/importance_weighted",
+        ("a bound of the sum of weights", "jnp.log(jnp.mean(relative, -1))", "jnp.log(jnp.sum(relative, -1))", WRITTEN_OUT),
+        ("VR-IWAE without its factor", "jnp.log(jnp.mean(relative, -1)) / (1 - alpha)", "jnp.log(jnp.mean(relative, -1))", WRITTEN_OUT),
+        ("every draw is the same", "noise.fold_in(key, k)", "noise.fold_in(key, 0 * k)", WRITTEN_OUT),
+        ("DReG weighs once", "(alpha + (1 - alpha) * shares).reshape(-1)", "jnp.ones_like(shares).reshape(-1)", WRITTEN_OUT),
+        ("DReG of VR-IWAE as of IWAE", "(alpha + (1 - alpha) * shares).reshape(-1)", "shares.reshape(-1)", WRITTEN_OUT),
+        ("DReG does not freeze q", "GradientRoutes(_into(tags), constant)", "GradientRoutes(_into(tags))", WRITTEN_OUT),
+        ("PIWAE's decoder learns by MIWAE too", "GradientRoutes(generative=constant)", "GradientRoutes()", WRITTEN_OUT),
+        ("PIWAE's encoder learns by IWAE too", "GradientRoutes(latents=constant, posterior=constant)", "GradientRoutes(posterior=constant)", WRITTEN_OUT),
+        ("CIWAE's parts change places", "self.beta * drawn.terms.elbo + (1 - self.beta) *", "(1 - self.beta) * drawn.terms.elbo + self.beta *", WRITTEN_OUT),
+        ("the bound is minimised", "return -jnp.mean(terms.bound)", "return jnp.mean(terms.bound)", WRITTEN_OUT),
+        ("the reported rate is of all draws together", "lambda term: jnp.mean(term, 0)", "lambda term: jnp.sum(term, 0)", WRITTEN_OUT),
+        ("STL of several draws is let in", 'if self.gradient == "stl" and self.samples > 1:', "if False:", "test_gradient_estimators.py::test_stl_with_several_draws_has_another_mean_and_is_refused"),
+        ("a model that leaves out the routes is let in", "if not tags:", "if False:", ROUTES),
+    ),
+    *_area(
+        "mathematics",
+        "models/objectives/path_gradients",
+        ("all draws share a tag", "jnp.sum(jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(latents)]))", "jnp.zeros(())", WRITTEN_OUT),
+        ("a draw's factor follows the loss's own", "return gradient, factors,", "return gradient, gradient * factors,", WRITTEN_OUT),
+    ),
+    *_area(
+        "mathematics",
+        "models/vae",
+        ("a subclass that draws otherwise is taken for its parent", "if type(self).draw is not VAE.draw:", "if False:", ROUTES),
+        ("densities leave out the routes of latents", "                z = routes.latents(z)\n", "", WRITTEN_OUT),
+        ("the decoder has all routes", "return routes.generative(self)._drawn(", "return self._drawn(", WRITTEN_OUT),
     ),
     *_area(
         "mathematics",

@@ -219,7 +219,7 @@ def test_loss_and_gradient_are_those_written_out(make_vae, name, likelihood):
                     else:
                         ends.append(value(base, base, other, noise))
                 expected = (ends[0] - ends[1]) / 2e-5
-                scale = np.linalg.norm(slope)
+                scale = float(np.linalg.norm(slope))
                 np.testing.assert_allclose((slope * way).sum(), expected, rtol=1e-4, atol=1e-4 * scale + 1e-8)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -155,7 +156,8 @@ def test_what_a_model_cannot_do_is_refused_before_anything_is_computed():
         def draw(self, encoded, *, key):
             return super().draw(encoded, key=key)
 
-    other = Mine(model.encoder, model.decoder, model.likelihood, 3, (4, 4, 1), model.prior)
+    mine: Any = Mine
+    other = mine(model.encoder, model.decoder, model.likelihood, 3, (4, 4, 1), model.prior)
     with pytest.raises(UserError, match="Mine does not say how its gradients are kept"):
         step.check_loss(config, other, (4, 4, 1))
     step.check_loss(CONFIG, other, (4, 4, 1))

@@ -14,7 +14,7 @@ from jaxvae.models.objectives.abstract import AbstractObjective, Terms
 from jaxvae.models.objectives.bounds import Bounds, importance_weighted_bounds
 from jaxvae.models.objectives.elbo import ELBOObjective, elbo_terms
 from jaxvae.models.objectives.importance_weighted import (
-    AbstractDrawsObjective,
+    AbstractBoundObjective,
     CIWAEObjective,
     IWAEObjective,
     MIWAEObjective,
@@ -22,7 +22,7 @@ from jaxvae.models.objectives.importance_weighted import (
 )
 
 __all__ = [
-    "AbstractDrawsObjective",
+    "AbstractBoundObjective",
     "AbstractObjective",
     "Bounds",
     "CIWAEObjective",

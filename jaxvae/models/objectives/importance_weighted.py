@@ -37,56 +37,46 @@ class Draws(NamedTuple):
         return self.log_joints - self.log_posteriors
 
 
-class AbstractDrawsObjective(AbstractObjective):
-    """An objective of several draws; its ``example`` gives ``Terms.bound``, what is maximised of an image."""
+def several_draws(
+    model: AbstractVAE,
+    encoded: Any,
+    x: Float[Array, "height width channel"],
+    key: Key[Array, ""],
+    count: int,
+    at_once: int | None = None,
+    routes: GradientRoutes | None = None,
+    tag: bool = False,
+) -> Draws:
+    """``count`` draws, given ``model.encode(x)``; at most ``at_once`` are computed at once, and each of them
+    again for its gradient. Gradients take the ``routes``, if there are any; with ``tag``, they are for
+    ``with_factors``, and log q has constant parameters."""
 
-    at_once: eqx.AbstractVar[int | None]
-    """How many draws are computed at once; None: all. Fewer need less memory, and each is computed again for
-    its gradient."""
-
-    def batch(self, terms: Terms, step: Int[Array, ""], axis_name: str) -> Float[Array, ""]:
-        assert terms.bound is not None
-        return -jnp.mean(terms.bound)
-
-    def draws(
-        self,
-        model: AbstractVAE,
-        encoded: Any,
-        x: Float[Array, "height width channel"],
-        key: Key[Array, ""],
-        count: int,
-        routes: GradientRoutes | None = None,
-        tag: bool = False,
-    ) -> Draws:
-        """``count`` draws, given ``model.encode(x)``: with gradients along ``routes``, if there are any; with
-        ``tag``, for ``with_factors``, and log q has constant parameters."""
-
-        def one(k: Int[Array, ""]) -> Draws:
-            tags: list[Float[Array, ""]] = []
-            its_key = noise.fold_in(key, k)
-            if tag:
-                draw = model.routed_draw(encoded, key=its_key, routes=GradientRoutes(_into(tags), constant))
-                if not tags:
-                    raise UserError(
-                        f"this objective cannot work: routed_draw of {type(model).__name__} leaves out "
-                        "routes.latents, which every density's latents must go through"
-                    )
-            elif routes is not None:
-                draw = model.routed_draw(encoded, key=its_key, routes=routes)
-            else:
-                draw = model.draw(encoded, key=its_key)
-            with jax.named_scope("distortion"):
-                log_likelihood = draw.likelihood.log_prob(x)
-            its_tag = jnp.sum(jnp.stack(tags)) if tags else None
-            terms = Terms(draw.rates, -log_likelihood)
-            return Draws(log_likelihood + draw.log_prior, draw.log_posterior, terms, its_tag)
-
-        each = jnp.arange(count, dtype=jnp.int32)
-        if self.at_once is None or self.at_once >= count:
-            drawn = jax.vmap(one)(each)
+    def one(k: Int[Array, ""]) -> Draws:
+        tags: list[Float[Array, ""]] = []
+        its_key = noise.fold_in(key, k)
+        if tag:
+            draw = model.routed_draw(encoded, key=its_key, routes=GradientRoutes(_into(tags), constant))
+            if not tags:
+                raise UserError(
+                    f"this objective cannot work: routed_draw of {type(model).__name__} leaves out "
+                    "routes.latents, which every density's latents must go through"
+                )
+        elif routes is not None:
+            draw = model.routed_draw(encoded, key=its_key, routes=routes)
         else:
-            drawn = jax.lax.map(jax.checkpoint(one), each, batch_size=self.at_once)
-        return drawn._replace(terms=jax.tree.map(lambda term: jnp.mean(term, 0), drawn.terms))
+            draw = model.draw(encoded, key=its_key)
+        with jax.named_scope("distortion"):
+            log_likelihood = draw.likelihood.log_prob(x)
+        its_tag = jnp.sum(jnp.stack(tags)) if tags else None
+        terms = Terms(draw.rates, -log_likelihood)
+        return Draws(log_likelihood + draw.log_prior, draw.log_posterior, terms, its_tag)
+
+    each = jnp.arange(count, dtype=jnp.int32)
+    if at_once is None or at_once >= count:
+        drawn = jax.vmap(one)(each)
+    else:
+        drawn = jax.lax.map(jax.checkpoint(one), each, batch_size=at_once)
+    return drawn._replace(terms=jax.tree.map(lambda term: jnp.mean(term, 0), drawn.terms))
 
 
 def _into(tags: list[Float[Array, ""]]) -> Callable[[Any], Any]:
@@ -100,7 +90,15 @@ def _into(tags: list[Float[Array, ""]]) -> Callable[[Any], Any]:
     return give
 
 
-class IWAEObjective(AbstractDrawsObjective):
+class AbstractBoundObjective(AbstractObjective):
+    """An objective whose ``example`` gives ``Terms.bound``, what is maximised of an image."""
+
+    def batch(self, terms: Terms, step: Int[Array, ""], axis_name: str) -> Float[Array, ""]:
+        assert terms.bound is not None
+        return -jnp.mean(terms.bound)
+
+
+class IWAEObjective(AbstractBoundObjective):
     """``log 1/K sum_k w_k``, the importance-weighted bound (Burda et al. 2015, arXiv 1509.00519).
 
     With alpha in (0, 1) it is ``1/(1 - alpha) log 1/K sum_k w_k^(1 - alpha)``, which lies between that and
@@ -125,10 +123,10 @@ class IWAEObjective(AbstractDrawsObjective):
     def example(
         self, model: AbstractVAE, x: Float[Array, "height width channel"], *, key: Key[Array, ""]
     ) -> Terms:
-        return grouped_terms(self, model, x, key, 1, self.samples, self.gradient, self.alpha)
+        return grouped_terms(model, x, key, 1, self.samples, self.at_once, self.gradient, self.alpha)
 
 
-class MIWAEObjective(AbstractDrawsObjective):
+class MIWAEObjective(AbstractBoundObjective):
     """``1/M sum_m log 1/K sum_k w_mk``, the mean of M importance-weighted bounds of K draws each (Rainforth
     et al. 2018, arXiv 1802.04537). Gradients as ``IWAEObjective``'s."""
 
@@ -140,10 +138,10 @@ class MIWAEObjective(AbstractDrawsObjective):
     def example(
         self, model: AbstractVAE, x: Float[Array, "height width channel"], *, key: Key[Array, ""]
     ) -> Terms:
-        return grouped_terms(self, model, x, key, self.groups, self.samples, self.gradient, 0.0)
+        return grouped_terms(model, x, key, self.groups, self.samples, self.at_once, self.gradient)
 
 
-class PIWAEObjective(AbstractDrawsObjective):
+class PIWAEObjective(AbstractBoundObjective):
     """The weights of p(x, z) maximise IWAE of M K draws, those of q(z|x) MIWAE of M groups of K, with the
     same draws (Rainforth et al. 2018, arXiv 1802.04537). What is reported as the loss is minus the former."""
 
@@ -158,15 +156,15 @@ class PIWAEObjective(AbstractDrawsObjective):
             encoded = model.encode(x)
         count = self.groups * self.samples
         # The same draws twice, on purpose: compilers leave one pass forward of the two.
-        of_q = self.draws(model, encoded, x, key, count, GradientRoutes(generative=constant))
+        of_q = several_draws(model, encoded, x, key, count, self.at_once, GradientRoutes(generative=constant))
         routes = GradientRoutes(latents=constant, posterior=constant)
-        of_p = self.draws(model, encoded, x, key, count, routes)
+        of_p = several_draws(model, encoded, x, key, count, self.at_once, routes)
         whole = log_mean_exp(of_p.log_joints - constant(of_q.log_posteriors))
         grouped = jnp.mean(log_mean_exp(of_q.log_weights.reshape(self.groups, self.samples)))
         return of_q.terms._replace(bound=whole + (grouped - constant(grouped)))
 
 
-class CIWAEObjective(AbstractDrawsObjective):
+class CIWAEObjective(AbstractBoundObjective):
     """``beta ELBO + (1 - beta) log 1/K sum_k w_k``, both of the same draws (Rainforth et al. 2018, arXiv
     1802.04537). The ELBO has the rate in closed form where there is one."""
 
@@ -179,7 +177,7 @@ class CIWAEObjective(AbstractDrawsObjective):
     ) -> Terms:
         with jax.named_scope("encoder"):
             encoded = model.encode(x)
-        drawn = self.draws(model, encoded, x, key, self.samples)
+        drawn = several_draws(model, encoded, x, key, self.samples, self.at_once)
         bound = self.beta * drawn.terms.elbo + (1 - self.beta) * log_mean_exp(drawn.log_weights)
         return drawn.terms._replace(bound=bound)
 
@@ -192,20 +190,20 @@ def log_mean_exp(log_weights: Float[Array, "*group draw"], alpha: float = 0.0) -
 
 
 def grouped_terms(
-    objective: AbstractDrawsObjective,
     model: AbstractVAE,
     x: Float[Array, "height width channel"],
     key: Key[Array, ""],
     groups: int,
     samples: int,
+    at_once: int | None,
     gradient: Literal["standard", "dreg", "stl"],
-    alpha: float,
+    alpha: float = 0.0,
 ) -> Terms:
     """The terms of one image whose bound is the mean over ``groups`` of ``log_mean_exp``, with ``samples``
     draws each."""
     with jax.named_scope("encoder"):
         encoded = model.encode(x)
-    drawn = objective.draws(model, encoded, x, key, groups * samples, tag=gradient != "standard")
+    drawn = several_draws(model, encoded, x, key, groups * samples, at_once, tag=gradient != "standard")
     log_weights = drawn.log_weights.reshape(groups, samples)
     bound = jnp.mean(log_mean_exp(log_weights, alpha))
     if drawn.tags is not None:
