@@ -215,7 +215,8 @@ def test_a_vamp_prior_is_the_mixture_of_the_posteriors_of_its_images(name):
     np.testing.assert_allclose(p.log_prob(jnp.asarray(z, jnp.float32)), expected, rtol=1e-4)
     # At first they are noise around the training images' mean.
     start = special.logit(np.clip(IMAGES.mean(0) / 255, 0.05, 0.95))
-    prior = untrained(name).prior
+    vae: Any = untrained(name)
+    prior = vae.prior
     assert isinstance(prior, VampPriorModule)
     spread = np.asarray(prior.raw, float) - start
     assert stats.kstest(spread.ravel(), "norm").pvalue > 1e-3
