@@ -33,4 +33,4 @@ keep scaling ""
 keep startup ""
 keep time_to_nll ""
 keep streaming "" --batch-size 512
-"$python" -m pytest -q tests/test_step.py tests/test_convolution.py tests/test_objectives.py
+"$python" -m pytest -q tests/training/test_step.py tests/models/test_convolution.py tests/models/test_objectives.py

@@ -6,8 +6,8 @@
 The rivals: PyTorch as it is, compiled, and in CUDA graphs; NumPyro; Flax; Pythae's trainer; and the step
 written by hand in nothing but JAX, in a scan and in a loop. Everybody has the same model and batch, dynamic
 binarisation, one draw of z, the exact KL and Adam; we also clip the gradient and check that every step is
-finite, as every run of the trainer does. ``tests/test_rivals.py`` gives all of them the same batches and the
-same noise, and finds the same losses.
+finite, as every run of the trainer does. ``tests/benchmarks/test_rivals.py`` gives all of them the same
+batches and the same noise, and finds the same losses.
 
 Each contender has a process of its own, and they take turns, so that in every round each trains for a moment
 beside each other on the same machine; a ratio is of one round, and its median, least and greatest are over

@@ -14,7 +14,7 @@ from jaxvae.models.likelihoods.logistic import (
     clipped_mean,
     level_log_prob,
 )
-from tests.made_likelihoods import built, some_outputs, some_pixels
+from tests.models.made_likelihoods import built, some_outputs, some_pixels
 
 LEVELS = np.arange(256)
 LOG_SCALES = [-9.0, -7.0, -4.0, -2.0, 0.0, 2.0]

@@ -16,7 +16,7 @@ from jaxvae.models.likelihoods.continuous_bernoulli import (
     logit_of,
     mean_of,
 )
-from tests.made_likelihoods import KINDS, built, some_outputs, some_pixels
+from tests.models.made_likelihoods import KINDS, built, some_outputs, some_pixels
 
 LEVELS = np.arange(256)
 

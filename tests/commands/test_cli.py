@@ -12,7 +12,7 @@ import pytest
 
 from jaxvae.commands.train import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHORT = (
     "--train.steps 40 --train.batch_size 16 --train.log_every 10 --train.eval_every 20 "
     "--train.checkpoint_every 20 --train.devices 1 --model.architecture.hidden 16 --model.latent_dim 4 "

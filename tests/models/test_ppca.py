@@ -76,7 +76,7 @@ def check(folder, config, *, log_likelihood, variance):
 
 
 def experiment():
-    return runpy.run_path(str(Path(__file__).parents[1] / "configs" / "linear.py"))["config"]
+    return runpy.run_path(str(Path(__file__).parents[2] / "configs" / "linear.py"))["config"]
 
 
 def test_a_short_run_comes_close(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # What a command does: it writes, lets a library write to the file itself, and ends.
 PROGRAM = """
 import os, sys

@@ -13,7 +13,7 @@ import pytest
 from jaxvae.runs.checkpoint_manifest import verify
 from tests.own_experiment import EXPERIMENT, KINDS, NETS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CLOCK = ("seconds", "examples_per_second", "data_wait")
 
 

@@ -76,7 +76,7 @@ def test_what_is_suggested_is_what_the_command_line_takes(tmp_path, monkeypatch,
         np.savez("a.npz", train=images, test=images)
         flags = re.search(r"suits +(--.*?) \(", shown(capsys, "a.npz")[1])
         assert flags
-        command = parse(Path(__file__).parents[1] / "configs", ["--config", "mnist", *flags[1].split()])
+        command = parse(Path(__file__).parents[2] / "configs", ["--config", "mnist", *flags[1].split()])
         validate(command.experiment)
 
 
@@ -129,7 +129,7 @@ def test_a_signal_ends_it_without_a_trace_and_nothing_half_written_stays(tmp_pat
     for number in range(3000):
         Image.new("RGB", (48, 48), (number % 256, 0, 0)).save(tmp_path / "many" / f"{number}.png")
     command = [sys.executable, "-m", "jaxvae", "data", "many"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, stdout=pipe, stderr=pipe)
     while not list(tmp_path.glob("many.jaxvae/*.partial")):
@@ -241,7 +241,7 @@ def test_a_mistake_that_needs_no_jax_is_answered_without_it(tmp_path, arguments,
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=False,

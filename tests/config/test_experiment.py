@@ -9,7 +9,7 @@ from jaxvae.config import ELBO, MLP, SGD, Bernoulli, Config, Conv, Data, Gaussia
 from jaxvae.config.experiment_file import experiment_file, load_experiment
 from jaxvae.errors import UserError
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 IMPORT = "from jaxvae.config import *\n"
 
 

@@ -16,8 +16,8 @@ from jaxvae.data.image_grid import write_grid
 from jaxvae.data.load import load
 from jaxvae.errors import UserError
 from jaxvae.runs.fit import fit
-from tests.test_files import RGB, same_images, write_pictures
-from tests.test_fit import replace
+from tests.data.test_files import RGB, same_images, write_pictures
+from tests.runs.test_fit import replace
 
 
 def read(folder, **more):

@@ -20,7 +20,7 @@ from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import replicate
 from jaxvae.training.state import initial_state
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 IMAGE = (28, 28, 1)
 SCALARS = 3
 """Loss, rate and distortion are averaged over the chips with the gradient."""

@@ -17,7 +17,7 @@ from jaxvae.data.load import load
 from jaxvae.data.sources.tfds import Name, parse_name
 from jaxvae.data.sources.tfrecord import find_records
 from jaxvae.errors import UserError
-from tests.prepared import prepare
+from tests.data.prepared import prepare
 
 RNG = np.random.default_rng(0)
 GRAY = list(RNG.integers(0, 256, (20, 6, 5, 1), np.uint8))
@@ -292,7 +292,7 @@ def test_tensorflow_prepares_mnist_from_downloads_that_are_there(tmp_path):
 
     mnist = Path(jaxvae.data.load.__file__).parent / "mnist"
     subprocess.run([sys.executable, "-c", SEED, str(tmp_path / "sets"), str(mnist)], check=True)
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     flags = f"--data.name mnist:3.0.1 --data.dir {tmp_path / 'sets'} --train.steps 300 --train.devices 1"
     flags += " --eval.importance_samples 4"
     done = subprocess.run(

@@ -11,7 +11,7 @@ from jaxvae.config import Data
 from jaxvae.data.load import load
 from jaxvae.data.sources.decoding import decode
 from jaxvae.errors import UserError
-from tests.test_files import RGB, write_pictures
+from tests.data.test_files import RGB, write_pictures
 
 RNG = np.random.default_rng(4)
 RGBA = RNG.integers(0, 256, (16, 16, 4), np.uint8)

@@ -16,7 +16,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jaxvae.training.compilation import Compiler, identify
 from jaxvae.training.compiled_programs import Cache
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEVICES = jax.devices()[:1]
 COMMAND = """
 import json, sys

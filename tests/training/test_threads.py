@@ -15,7 +15,7 @@ import pytest
 from jaxvae.config import Data
 from jaxvae.data.load import _begun, begin_loading, load
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WATCHED = """
 import builtins, json, sys, threading, types
 from pathlib import Path

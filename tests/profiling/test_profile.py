@@ -99,7 +99,7 @@ def test_what_cannot_be_profiled_is_refused_and_nothing_is_written(tmp_path, sma
     with pytest.raises(UserError, match=r"optimizer\.learning_rate: 0\.5 there, 0\.25 here"):
         profile(other, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
-    configs = Path(__file__).parents[1] / "configs"
+    configs = Path(__file__).parents[2] / "configs"
     assert main(configs, ["--config", "mnist", "--profile", "--replay", "3"]) == 2
     assert "--replay and --profile are two commands" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ from jaxvae.data.dataset import UnreadableError
 from jaxvae.data.load import load
 from jaxvae.data.sources.decoding import decode
 from jaxvae.errors import UserError
-from tests.test_files import GRAY, RGB, same_images, write_pictures
+from tests.data.test_files import GRAY, RGB, same_images, write_pictures
 
 RNG = np.random.default_rng(2)
 DEEP = RNG.integers(0, 2**16, (6, 5, 4)).astype(np.uint16)

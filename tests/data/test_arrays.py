@@ -13,7 +13,7 @@ from jaxvae.config import Data
 from jaxvae.data.load import load
 from jaxvae.data.sources import arrays
 from jaxvae.errors import UserError
-from tests.test_files import GRAY, RGB, idx, same_images
+from tests.data.test_files import GRAY, RGB, idx, same_images
 
 BINARY = (GRAY > 127).astype(np.uint8)
 RNG = np.random.default_rng(1)

@@ -14,9 +14,9 @@ from jaxvae.data.load import Dataset
 from jaxvae.errors import UserError
 from jaxvae.runs.checkpoint import Checkpoints, WriteError
 from jaxvae.system import platforms
-from tests.test_checkpoint import make_state
+from tests.runs.test_checkpoint import make_state
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_room_is_made_or_refused(tmp_path):

@@ -21,7 +21,7 @@ from jaxvae.runs.summary import versions
 from jaxvae.system.lock import Lock
 from jaxvae.training.fused_steps import steps_per_call
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def replace(config, **sections):

@@ -21,7 +21,7 @@ from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.fit import fit
 from jaxvae.runs.replay import replay
 from jaxvae.training.fused_steps import call_indices
-from tests.test_fit import lines, parameters, replace
+from tests.runs.test_fit import lines, parameters, replace
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 5, 4, 3), np.uint8)
 
@@ -278,6 +278,6 @@ def test_who_needs_neither_grain_nor_tfds_does_not_import_them(tmp_path):
         "--config mnist --train.steps 2 --model.architecture.hidden 4 --train.devices 1 "
         f"--eval.importance_samples 1 --workdir {tmp_path / 'run'}"
     )
-    configs = str(Path(__file__).parents[1] / "configs")
+    configs = str(Path(__file__).parents[2] / "configs")
     done = subprocess.check_output([sys.executable, "-c", program, configs, flags], text=True, cwd=tmp_path)
     assert done.splitlines()[-1] == "0 set()"

@@ -12,7 +12,7 @@ from jaxvae.config.validation import validate
 from jaxvae.errors import UserError
 from jaxvae.runs.fit import fit
 from jaxvae.runs.progress import bits_of
-from tests.made_likelihoods import KINDS
+from tests.models.made_likelihoods import KINDS
 
 DATA = {
     "binary": [Data(binarization=how) for how in ("threshold", "static", "dynamic")],

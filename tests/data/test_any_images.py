@@ -13,9 +13,9 @@ from jaxvae.commands.train import main
 from jaxvae.config import Data
 from jaxvae.data.load import load
 from jaxvae.runs.checkpoint_manifest import verify
-from tests.prepared import prepare
+from tests.data.prepared import prepare
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHORT = (
     "--train.steps 300 --train.batch_size 32 --train.log_every 100 --train.eval_every 300 "
     "--train.checkpoint_every 300 --train.devices 1 --model.architecture.hidden 64 --model.latent_dim 8 "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -36,7 +37,7 @@ from jaxvae.runs.run import Run
 from jaxvae.training import step
 from jaxvae.training.parallel import AXIS, map_over_devices, replicate, split_batch
 from jaxvae.training.state import initial_state, state_of
-from tests.test_posteriors import HUGE, normal_of_scipy, randomised
+from tests.models.test_posteriors import HUGE, normal_of_scipy, randomised
 
 SHAPE = (4, 4, 1)
 

@@ -24,7 +24,7 @@ from jaxvae.data.advice import extreme_share, histogram, sample, warnings
 from jaxvae.data.load import load
 from jaxvae.runs.fit import fit
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 RANDOM = np.random.default_rng(0)
 PHOTOS = RANDOM.integers(0, 256, (50, 8, 8, 3), np.uint8)
 DRAWINGS = np.where(RANDOM.random((50, 8, 8, 1)) < 0.9, 0, 255).astype(np.uint8)
