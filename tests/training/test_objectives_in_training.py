@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from jaxvae.config import ELBO, IWAE, MLP, PIWAE, Adam, Config, Data, Model, Obj
 from jaxvae.config import Gaussian as GaussianKind
 from jaxvae.errors import UserError
 from jaxvae.models.build import build_objective
-from jaxvae.models.distributions import Gaussian
+from jaxvae.models.distributions import AbstractDistribution
 from jaxvae.models.objectives import ELBOObjective
 from jaxvae.models.priors import AbstractPrior
 from jaxvae.models.vae import VAE
@@ -118,17 +119,24 @@ def test_free_bits_are_refused_where_the_batch_is_cut():
     build_objective(dataclasses.replace(config, objective=ELBO()))
 
 
-class Wide(AbstractPrior):
-    """N(0, 4 I), of which the package knows no closed form."""
+class Student(AbstractDistribution):
+    """Independent Student's t with 3 degrees of freedom, of which the package knows no closed form."""
 
+    latents: int = eqx.field(static=True)
+
+    def log_prob(self, x):
+        return jnp.sum(-2 * jnp.log1p(jnp.asarray(x) ** 2 / 3))
+
+
+class Heavy(AbstractPrior):
     def __call__(self, encoder):
-        return Gaussian(jnp.zeros(3), jnp.full(3, jnp.log(2.0)))
+        return Student(3)
 
 
 def test_free_bits_per_latent_are_refused_where_a_latents_rate_has_no_closed_form():
     model = initial_state(CONFIG, jnp.full((4, 4, 1), 0.5)).model
     assert isinstance(model, VAE)
-    other = VAE(model.encoder, model.decoder, model.likelihood, 3, (4, 4, 1), Wide())
+    other = VAE(model.encoder, model.decoder, model.likelihood, 3, (4, 4, 1), Heavy())
     x, keys = jnp.full((2, 4, 4, 1), 0.3), jax.random.split(jax.random.key(0), 2)
 
     def loss(model, objective):
