@@ -196,6 +196,7 @@ def test_own_kinds_are_flags_like_ours_and_are_in_the_configuration(folder, kind
     assert test["sigma"] == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_own_kinds_are_trained_on_four_devices_alike_and_resumed_to_the_bit(folder, kinds):
     train(folder, "--workdir", "kinds4", "--train.devices", "4", config="kinds.py")
     ours, wanted = (

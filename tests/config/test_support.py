@@ -78,6 +78,7 @@ def test_a_model_says_itself_what_it_takes(tmp_path, small_config):
         del Likelihood.kinds()["mine"]  # type: ignore
 
 
+@pytest.mark.slow
 def test_a_short_run_of_levels_is_scored_in_bits_of_the_image(tmp_path, small_config, capsys):
     data = dataclasses.replace(small_config.data, binarization="none")
     model = dataclasses.replace(

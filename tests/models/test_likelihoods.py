@@ -36,6 +36,7 @@ def test_a_likelihood_begins_with_outputs_of_its_shape_and_a_mean_near_the_image
     np.testing.assert_allclose(distribution.mean, pixel_mean, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_likelihood_is_of_one_image_under_vmap_and_jit(kind):
     shape = (5, 3, 3)
@@ -71,7 +72,13 @@ def test_no_finite_output_of_a_decoder_gives_a_loss_or_a_gradient_that_is_not(ki
         assert np.isfinite(slope).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=pytest.mark.slow) if "mixture" in kind or kind == "categorical" else kind
+        for kind in KINDS
+    ],
+)
 def test_a_sampler_draws_the_mean(kind):
     shape = (2, 3, 3)
     likelihood = built(kind, shape)
@@ -201,6 +208,7 @@ def test_a_fixed_sigma_is_one_number_whatever_it_would_be_one_of():
     assert float(slopes.raw_log_sigma) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [{"hidden": (6,)}, {"hidden": (6,), "channels": (4,)}])
 @pytest.mark.parametrize(
     "likelihood",

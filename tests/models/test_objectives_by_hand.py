@@ -168,7 +168,9 @@ CASES: dict[str, Case] = {
 }
 
 
-@pytest.mark.parametrize("likelihood", [None, Gaussian(sigma=0.6, learn_sigma=True)])
+@pytest.mark.parametrize(
+    "likelihood", [None, pytest.param(Gaussian(sigma=0.6, learn_sigma=True), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", CASES)
 def test_loss_and_gradient_are_those_written_out(make_vae, name, likelihood):
     objective, count, value, of_encoder, keeps = CASES[name]

@@ -268,6 +268,7 @@ def test_the_components_of_a_vamp_prior_are_computed_once_a_step_and_not_in_loop
     assert max(rows for rows, _ in found) <= 2 * batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_trains_to_the_same_on_one_device_and_on_four(name):
     config = Config(
@@ -297,6 +298,7 @@ def test_each_kind_trains_to_the_same_on_one_device_and_on_four(name):
         assert np.any(before != np.asarray(after))
 
 
+@pytest.mark.slow
 def test_a_run_with_a_flow_and_a_vamp_prior_goes_on_to_the_bit(tmp_path, small_config):
     for number, model in enumerate((KINDS["full_vamp"], KINDS["iaf"])):
         method = Adam(schedule="constant", warmup_steps=0)

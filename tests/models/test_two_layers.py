@@ -175,7 +175,8 @@ def test_it_trains_alike_on_four_devices_and_says_two_rates(tmp_path, small_conf
     model = Model(2, NETWORK, Bernoulli())
     losses = []
     for devices in (1, 4):
-        train = dataclasses.replace(small_config.train, devices=devices)
+        short = {"steps": 8, "eval_every": 8, "checkpoint_every": 8, "devices": devices}
+        train = dataclasses.replace(small_config.train, **short)
         optimizer = Adam(learning_rate=0.01, warmup_steps=0)
         config = dataclasses.replace(small_config, model=model, train=train, optimizer=optimizer)
         summary = fit(config, tmp_path / str(devices))

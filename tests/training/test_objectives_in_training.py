@@ -69,7 +69,7 @@ def test_the_weight_rises_in_cycles_and_stays():
     [
         ELBO(free_bits=0.2),
         IWAE(samples=3, gradient="dreg", at_once=2),
-        PIWAE(groups=2, samples=2),
+        pytest.param(PIWAE(groups=2, samples=2), marks=pytest.mark.slow),
     ],
     ids=lambda objective: f"{objective.kind} {objective.arguments()}",
 )
@@ -171,6 +171,7 @@ def test_what_a_model_cannot_do_is_refused_before_anything_is_computed():
     step.check_loss(CONFIG, other, (4, 4, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [ELBO(free_bits=0.1), PIWAE(groups=2, samples=2)])
 def test_networks_may_compute_in_bfloat16(objective: Objective):
     train = dataclasses.replace(CONFIG.train, precision="bfloat16")
