@@ -159,7 +159,7 @@ def copy(target: Path) -> Path:
 
 def run(project: Path, tests: Sequence[str], caches: Path) -> Outcome:
     """Runs some tests of a copy in a process of their own, until one fails."""
-    quiet = ("-n", "0", "-x", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider")
+    quiet = ("-n", "0", "-x", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", "-m", "slow or not slow")
     environment = {
         **os.environ,
         "PYTHONPATH": str(project),

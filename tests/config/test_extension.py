@@ -1,5 +1,6 @@
 """A user's own file, outside of the project: trained, killed, resumed, loaded, and refused once changed."""
 
+import functools
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from jaxvae.runs.checkpoint_manifest import verify
 from tests.own_experiment import EXPERIMENT, KINDS, NETS
 
 ROOT = Path(__file__).parents[2]
+SLOW = functools.partial(pytest.param, marks=pytest.mark.slow)
 CLOCK = ("seconds", "examples_per_second", "data_wait")
 
 
@@ -229,10 +231,10 @@ def test_own_kinds_are_found_again_and_refused_once_changed_or_gone(folder, kind
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("builds = SharpLikelihood", "builds = 3", "Sharp.builds must be a subclass of"),
+        SLOW("builds = SharpLikelihood", "builds = 3", "Sharp.builds must be a subclass of"),
         ('kind = "sharp"', 'kind = "gaussian"', "kind 'gaussian' of Sharp is taken by Gaussian of jaxvae"),
-        ('"real"', '"binary"', "takes pixels that are 0 or 1"),
-        ("optax.adabelief(1.0, eps=epsilon)", "1.0", "Belief.builds must return an optax.GradientTransf"),
+        SLOW('"real"', '"binary"', "takes pixels that are 0 or 1"),
+        SLOW("optax.adabelief(1.0, eps=epsilon)", "1.0", "Belief.builds must return an optax.GradientTransf"),
         ("likelihood=Sharp()", "likelihood=Sharp(sigma=1)", "sigma is no field of Sharp: It has log_scale"),
     ],
 )
@@ -262,7 +264,7 @@ def test_a_mistake_in_a_kind_is_one_message_before_anything_is_written(folder, o
             "return 1.0",
             "return an optax.GradientTransformation, not float",
         ),
-        ('support = "real"', 'support = "binary"', "takes pixels that are 0 or 1"),
+        SLOW('support = "real"', 'support = "binary"', "takes pixels that are 0 or 1"),
         ("pixel_mean.shape, prior", "(6, 6, 1), prior", "gives a model for images of (6, 6, 1)"),
     ],
 )

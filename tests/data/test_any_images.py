@@ -102,6 +102,7 @@ def test_a_prepared_set_of_tfds(tmp_path, train):
     assert summary["data"]["source"] == "digits/2.1.0 in sets"
 
 
+@pytest.mark.slow
 def test_a_folder_of_photographs_of_many_sizes(tmp_path, train):
     """RGB, JPEG, no test set: the shipped experiment for any images."""
     random = np.random.default_rng(0)

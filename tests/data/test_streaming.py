@@ -39,7 +39,9 @@ def state_bits(run, step):
             "data": {"binarization": "none", "dequantization": "uniform", "horizontal_flips": True},
             "model": {"likelihood": Gaussian(learn_sigma=True)},
         },
-        {"model": {"architecture": Conv(channels=(4,))}, "train": {"devices": 4}},
+        pytest.param(
+            {"model": {"architecture": Conv(channels=(4,))}, "train": {"devices": 4}}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_streamed_and_resident_runs_have_the_same_bits(tmp_path, small_config, changes):

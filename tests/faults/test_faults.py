@@ -47,6 +47,7 @@ def test_a_damaged_checkpoint(bench):
     assert_none_lost(outside.all_damaged(bench), 1)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full(bench):
     outcome = outside.full(bench, 1)
     if outcome.trials == 0:  # no file system may be mounted here
@@ -54,6 +55,7 @@ def test_a_disk_that_is_full(bench):
     assert_none_lost(outcome, 1)
 
 
+@pytest.mark.slow
 def test_numbers_that_are_not_finite(bench):
     for outcome in (*inside.bad_data(bench, 1), inside.diverging(bench)):
         assert_none_lost(outcome, 1)

@@ -149,6 +149,7 @@ def test_the_bound_nears_log_p_as_one_over_k():
         assert cv2 / (2 * samples) > 8 * error
 
 
+@pytest.mark.slow
 def test_objectives_that_theory_calls_equal_are_equal():
     model = linear(shift=0.4, widen=-0.2)
 

@@ -62,7 +62,7 @@ def test_a_network_of_bfloat16_weights_computes_in_bfloat16_and_returns_float32(
     np.testing.assert_allclose(low(x), mlp(x), atol=0.05)
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (13, 18, 3), (1, 5, 2)])
+@pytest.mark.parametrize("shape", [(13, 18, 3), (1, 5, 2)])
 def test_convolutional_networks_take_images_of_any_size(shape):
     keys = jax.random.split(jax.random.key(0), 4)
     encoder = ConvEncoder(shape, DiagonalPosterior(3), (4, 6), (8,), "gelu", key=keys[0])

@@ -171,7 +171,11 @@ CASES: dict[str, Case] = {
 @pytest.mark.parametrize(
     "likelihood", [None, pytest.param(Gaussian(sigma=0.6, learn_sigma=True), marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    # Every second one; all of them are slow.
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (number % 2)) for number, name in enumerate(CASES)],
+)
 def test_loss_and_gradient_are_those_written_out(make_vae, name, likelihood):
     objective, count, value, of_encoder, keeps = CASES[name]
     kinds = {} if likelihood is None else {"likelihood": likelihood}

@@ -171,6 +171,7 @@ def test_every_kind_works_with_every_other(kinds):
         assert routed.shape == ((2,) if isinstance(config.architecture, TwoLayers) else (1,))
 
 
+@pytest.mark.slow
 def test_it_trains_alike_on_four_devices_and_says_two_rates(tmp_path, small_config):
     model = Model(2, NETWORK, Bernoulli())
     losses = []

@@ -1,7 +1,9 @@
 import logging
 import shutil
 import sys
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,27 +52,30 @@ def test_what_is_read_is_what_was_saved(tmp_path, count):
     assert (read.manifest.step, read.damaged) == (5, {})
 
 
-def test_a_checkpoint_of_a_model_without_parts_that_have_no_arrays_is_read(tmp_path):
-    """An earlier version of the model had no module for its prior, nor one for its posterior."""
+class EarlierEncoder(eqx.Module):
+    mlp: eqx.Module
 
+
+class EarlierVAE(eqx.Module):
+    """A model of a version that had no module for its prior, nor one for its posterior."""
+
+    encoder: EarlierEncoder
+    decoder: eqx.Module
+    likelihood: eqx.Module
+
+
+def test_a_checkpoint_of_a_model_without_parts_that_have_no_arrays_is_read(tmp_path):
     def earlier(step):
-        state = make_state(step)
-        vae, average = (
-            {"encoder": {"mlp": m.encoder.mlp}, "decoder": m.decoder} for m in (state.model, state.average)
-        )
-        return {"step": state.step, "model": vae, "average": average}
+        vae: Any = make_state(step).model
+        return {"model": EarlierVAE(EarlierEncoder(vae.encoder.mlp), vae.decoder, vae.likelihood)}
 
     checkpoints = save(tmp_path / "c", 5, state=earlier)
-    state = make_state(0)
-    like = {"step": state.step, "model": state.model, "average": state.average}
+    like = {"model": make_state(0).model}
     assert jax.tree.structure(like) != jax.tree.structure(earlier(0))
     read = checkpoints.read(like)
     assert read is not None
     assert jax.tree.structure(read.state) == jax.tree.structure(like)
-    assert_equal(
-        read.state,
-        {"step": make_state(5).step, "model": make_state(5).model, "average": make_state(5).average},
-    )
+    assert_equal(read.state, {"model": make_state(5).model})
 
 
 def test_orbax_alone_can_read_it_too(tmp_path):

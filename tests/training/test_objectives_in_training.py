@@ -68,7 +68,7 @@ def test_the_weight_rises_in_cycles_and_stays():
     "objective",
     [
         ELBO(free_bits=0.2),
-        IWAE(samples=3, gradient="dreg", at_once=2),
+        pytest.param(IWAE(samples=3, gradient="dreg", at_once=2), marks=pytest.mark.slow),
         pytest.param(PIWAE(groups=2, samples=2), marks=pytest.mark.slow),
     ],
     ids=lambda objective: f"{objective.kind} {objective.arguments()}",
@@ -89,6 +89,7 @@ def test_training_is_the_same_on_one_device_and_on_four(objective: Objective):
     assert np.isfinite(seen.loss)
 
 
+@pytest.mark.slow
 def test_in_a_fixed_order_devices_train_to_the_same_bits():
     train = dataclasses.replace(CONFIG.train, reduction="fixed")
     config = dataclasses.replace(CONFIG, objective=IWAE(samples=2, gradient="dreg"), train=train)
@@ -133,6 +134,7 @@ class Heavy(AbstractPrior):
         return Student(3)
 
 
+@pytest.mark.slow
 def test_free_bits_per_latent_are_refused_where_a_latents_rate_has_no_closed_form():
     model = initial_state(CONFIG, jnp.full((4, 4, 1), 0.5)).model
     assert isinstance(model, VAE)
