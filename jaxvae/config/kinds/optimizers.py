@@ -41,7 +41,7 @@ class Adaptive(Momenta):
 
 
 class Adam(Adaptive):
-    """Adam, ours, the fastest."""
+    """Adam."""
 
     kind = "adam"
     builds = "jaxvae.training.optimizer:adam"
