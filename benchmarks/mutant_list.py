@@ -651,7 +651,7 @@ MUTANTS = [
         "mathematics",
         "models/build",
         ("encoder and decoder start from one key", "key_encoder, key_decoder = jax.random.split(key)", "key_encoder = key_decoder = key", SEED),
-        ("another objective than the experiment's own", 'if (own := own_function(config.code, "objective")) is None:', "if True:", "config/test_extension.py"),
+        ("another objective than the experiment's own", 'if (own := own_function(config.code, "objective")) is None:', "if True:", "test_extension.py"),
         ("fixed reduction of an objective that is no mean", "not objective.is_mean:", "False:", "models/test_seams.py"),
     ),
     *_area(
@@ -770,7 +770,7 @@ MUTANTS = [
     *_area(
         "command line",
         "config/experiment_file",
-        ("own kinds are not remembered", "if not own_kinds and not any(", "if not any(", "config/test_extension.py"),
+        ("own kinds are not remembered", "if not own_kinds and not any(", "if not any(", "test_extension.py"),
     ),
     *_area(
         "command line",
@@ -786,7 +786,7 @@ MUTANTS = [
     *_area(
         "files of a run",
         "runs/folder",
-        ("own kinds are not looked for", "if (file := unknown_kinds_file(nested)) is not None:", "if False:", "config/test_extension.py"),
+        ("own kinds are not looked for", "if (file := unknown_kinds_file(nested)) is not None:", "if False:", "test_extension.py"),
     ),
     *_area(
         "files of a run",
@@ -937,13 +937,13 @@ MUTANTS = [
         ("Optax's methods are not clipped", "grads = jax.tree.map(lambda grad: clipping * grad, grads)", "pass", "training/test_optimizer.py"),
         ("Optax's methods have a learning rate of 1", "lambda update: rate * update", "lambda update: update", "training/test_optimizer.py"),
         ("Optax's methods see no weights", "transformation.update(grads, state, weights)", "transformation.update(grads, state, jax.tree.map(jnp.zeros_like, weights))", "training/test_optimizer.py"),
-        ("an experiment's own optimizer is not asked", '(own := own_function(config.code, "optimizer")) is not None', '(own := own_function(config.code, "optimizer")) is not None and False', "config/test_extension.py"),
+        ("an experiment's own optimizer is not asked", '(own := own_function(config.code, "optimizer")) is not None', '(own := own_function(config.code, "optimizer")) is not None and False', "test_extension.py"),
     ),
     *_area(
         "an experiment's own code",
         "config/experiment_file",
-        ("modules beside the file are not in the digest", 'digest.update(b"\\0" + name.encode() + b"\\0" + Path(file).read_bytes())', "pass", "config/test_extension.py"),
-        ("changed code is taken", "if digest != sha256 and not accept_changed:", "if False:", "config/test_extension.py"),
+        ("modules beside the file are not in the digest", 'digest.update(b"\\0" + name.encode() + b"\\0" + Path(file).read_bytes())', "pass", "test_extension.py"),
+        ("changed code is taken", "if digest != sha256 and not accept_changed:", "if False:", "test_extension.py"),
         ("modules beside one file are found by another", "beside = {name: sys.modules.pop(name) for", "beside = {name: sys.modules[name] for", "models/test_seams.py"),
         ("libraries below the file are beside it", "Path(place).absolute().parent == folder", "folder in Path(place).absolute().parents", "models/test_seams.py"),
         ("what is imported already stands for its file", "hidden = {name: sys.modules.pop(name) for", "hidden = {name: sys.modules[name] for", "models/test_seams.py"),
@@ -952,7 +952,7 @@ MUTANTS = [
     *_area(
         "an experiment's own code",
         "runs/folder",
-        ("a run goes on with other code", "if not config.code.accept_changed:", "if False:", "config/test_extension.py"),
+        ("a run goes on with other code", "if not config.code.accept_changed:", "if False:", "test_extension.py"),
     ),
     *_area(
         "an experiment's own code",

@@ -14,7 +14,7 @@ import pytest
 from jaxvae.runs.checkpoint_manifest import verify
 from tests.own_experiment import EXPERIMENT, KINDS, NETS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SLOW = functools.partial(pytest.param, marks=pytest.mark.slow)
 CLOCK = ("seconds", "examples_per_second", "data_wait")
 
