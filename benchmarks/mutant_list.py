@@ -642,8 +642,8 @@ MUTANTS = [
         "models/vae",
         ("importance weights without the prior", "log_likelihood + self.log_prior - self.log_posterior", "log_likelihood - self.log_posterior", CONV),
         ("importance weights without the posterior", "log_likelihood + self.log_prior - self.log_posterior", "log_likelihood + self.log_prior", CONV),
-        ("sigma is cast to bfloat16", "networks = (self.encoder, self.decoder)", "return jax.tree.map(lambda w: w.astype(precision), self)", LOW),
-        ("bfloat16 is not asked for", 'if precision == "float32":\n            return self\n        networks', 'if True:\n            return self\n        networks', LOW),
+        ("sigma is cast to bfloat16", "low = jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, networks(model))\n    return eqx.tree_at(networks, model, low)", "return jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, model)", LOW),
+        ("bfloat16 is not asked for", 'if precision == "float32":\n            return self\n        return cast(self, lambda m: (m.encoder', 'if True:\n            return self\n        return cast(self, lambda m: (m.encoder', LOW),
         ("temperature is forgotten", "if temperature == 1.0 else prior.tempered_sample(key, temperature)", "if True else prior.tempered_sample(key, temperature)", "models/test_seams.py"),
         ("the prior is always N(0, I)", "StandardNormalPrior(latent_dim) if prior is None else prior", "StandardNormalPrior(latent_dim)", "models/test_seams.py"),
     ),
@@ -776,7 +776,7 @@ MUTANTS = [
         "command line",
         "commands/flags",
         ("a kind's flag is not obeyed", "config = with_field(config, name, kinds[name].become(kind))", "pass", "config/test_experiment.py"),
-        ("flags of other kinds are not explained", 'elif section in kinds and (others', 'elif False and (others', "config/test_experiment.py"),
+        ("flags of other kinds are not explained", 'elif section in kinds and (says', 'elif False and (says', "config/test_experiment.py"),
     ),
     *_area(
         "files of a run",
@@ -847,12 +847,12 @@ MUTANTS = [
     *_area(
         "randomness",
         "models/noise",
-        ("the likeliest category is always drawn", "jnp.sum(cumulative[:-1] <= drawn, dtype=jnp.int32)", "jnp.argmax(logits).astype(jnp.int32)", f"{PRIORS}::test_categories_are_drawn_with_their_probabilities"),
+        ("the likeliest category is always drawn", "jnp.argmax(logits - jnp.log(-jnp.log(uniform(key, logits.shape))), -1)", "jnp.argmax(logits, -1)", f"{PRIORS}::test_categories_are_drawn_with_their_probabilities"),
     ),
     *_area(
         "mathematics",
         "models/vae",
-        ("what depends on the model alone is computed for every draw", "known = KnownPrior(self.prior(self.encoder))", "known = self.prior", f"{PRIORS}::test_the_components_of_a_vamp_prior_are_computed_once_a_step_and_not_in_loops_over_draws"),
+        ("what depends on the model alone is computed for every draw", "return with_known_prior(self, self.prior(self.encoder))", "return self", f"{PRIORS}::test_the_components_of_a_vamp_prior_are_computed_once_a_step_and_not_in_loops_over_draws"),
     ),
     *_area(
         "evaluation",

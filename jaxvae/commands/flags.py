@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxvae.config import Config
+from jaxvae.config.conversion import of_other_kinds
 from jaxvae.config.earlier_versions import MOVED
-from jaxvae.config.nested import flat, kinds_of, to_dict, with_field
+from jaxvae.config.kinds.kind import Kind
+from jaxvae.config.nested import flat, kinds_of, to_dict, values_of, with_field
 from jaxvae.errors import UserError
 
 
@@ -41,9 +43,7 @@ def refuse_other_kinds_flags(config: Config, arguments: Sequence[str]) -> None:
         section, _, field = name.rpartition(".")
         if name in MOVED and name not in known:
             problems.append(f"--{name} is --{MOVED[name]} now")
-        elif section in kinds and (others := kinds[section].others_with(field)):
-            kind = f"--{section} {kinds[section].kind}"
-            says = f"does nothing with {kind}: choose --{section} {' or '.join(others)}, or leave it out"
+        elif section in kinds and (says := of_other_kinds(section, field, type(kinds[section]))) is not None:
             problems.append(" ".join(filter(None, [f"--{name}", value, says])))
     if problems:
         raise UserError("\n".join(problems))
@@ -62,18 +62,14 @@ def with_kind_flags(section: Any) -> Any:
     """The configuration, or a section of it, as an instance of a subclass that has a field for the kind of
     each family, whose flag is that of the family itself."""
     flags, inside = [], {}
-    for field in dataclasses.fields(section):
-        value = getattr(section, field.name)
-        if not dataclasses.is_dataclass(value):
-            continue
-        if field.name in (kinds := kinds_of(section)):
-            kind = kinds[field.name]
-            about = "; ".join(f"{name}: {other.about()}" for name, other in kind.kinds().items())
-            named = tyro.conf.arg(name=field.name, help=about)
-            type_ = Annotated[Literal[tuple(kind.kinds())], named]  # type: ignore
-            flags.append((f"{field.name}{_SUFFIX}", type_, kind.kind))
-        else:
-            inside[field.name] = with_kind_flags(value)
+    for name, value in values_of(section).items():
+        if isinstance(value, Kind):
+            about = "; ".join(f"{kind}: {other.about()}" for kind, other in value.kinds().items())
+            named = tyro.conf.arg(name=name, help=about)
+            type_ = Annotated[Literal[tuple(value.kinds())], named]  # type: ignore
+            flags.append((f"{name}{_SUFFIX}", type_, value.kind))
+        elif dataclasses.is_dataclass(value):
+            inside[name] = with_kind_flags(value)
     section = dataclasses.replace(section, **inside)
     if not flags:
         return section
@@ -85,7 +81,7 @@ def with_kind_flags(section: Any) -> Any:
         namespace={"__doc__": kind.__doc__, "__module__": kind.__module__},
         frozen=True,
     )
-    return made(**_values(section))
+    return made(**values_of(section))
 
 
 def without_kind_flags(section: Any) -> Any:
@@ -93,16 +89,12 @@ def without_kind_flags(section: Any) -> Any:
     kind = type(section)
     if any(field.name.endswith(_SUFFIX) for field in dataclasses.fields(section)):
         (kind,) = kind.__bases__
-    values = {name: value for name, value in _values(section).items() if not name.endswith(_SUFFIX)}
+    values = {name: value for name, value in values_of(section).items() if not name.endswith(_SUFFIX)}
     inside = {
         name: without_kind_flags(value) if dataclasses.is_dataclass(value) else value
         for name, value in values.items()
     }
     return kind(**inside)
-
-
-def _values(section: Any) -> dict[str, Any]:
-    return {field.name: getattr(section, field.name) for field in dataclasses.fields(section)}
 
 
 _SUFFIX = "_kind"

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from jaxvae.config.earlier_versions import MOVED
 from jaxvae.config.fields import Config
 from jaxvae.config.kinds.kind import Kind
+from jaxvae.config.nested import values_of
 from jaxvae.config.ranges import Range
 
 
@@ -67,12 +68,17 @@ def unknown_field(section: str, name: str, known: list[str]) -> str:
 
 def unknown_kind_field(section: str, name: str, value: Any, kind: type[Kind]) -> str:
     """What is said of a field that a kind does not have."""
-    if others := kind.others_with(name):
-        return (
-            f"{show(_as_written(value))} does nothing with --{section} {kind.kind}: choose "
-            f"--{section} {' or '.join(others)}, or leave it out"
-        )
+    if (says := of_other_kinds(section, name, kind)) is not None:
+        return f"{show(_as_written(value))} {says}"
     return unknown_field(f"{section} {kind.kind}", name, kind.field_names())
+
+
+def of_other_kinds(section: str, name: str, kind: type[Kind]) -> str | None:
+    """What is said of a field that other kinds of the family have; None if none has it, or this one has."""
+    if not (others := kind.others_with(name)):
+        return None
+    choose = f"--{section} {' or '.join(others)}"
+    return f"does nothing with --{section} {kind.kind}: choose {choose}, or leave it out"
 
 
 class _Unfit(Exception):
@@ -99,7 +105,7 @@ def _section(declared: type, given: Any, name: str, notes: _Notes, default: Any)
     elif isinstance(given, Mapping):
         kind, values = declared, dict(given)
     elif isinstance(given, declared):
-        kind, values = declared, _values(given)
+        kind, values = declared, values_of(given)
     else:
         notes.note(name, f"{show(given)} cannot work: it must be {declared.__name__}(...)")
         return default
@@ -130,7 +136,7 @@ def _kind(
 ) -> tuple[type[Kind], dict[str, Any]] | None:
     """Which kind is meant, and its fields; None if it cannot be said."""
     if isinstance(given, family):
-        return type(given), _values(given)
+        return type(given), values_of(given)
     values = dict(given) if isinstance(given, Mapping) else {"kind": given}
     wanted, known = values.pop("kind", default.kind), family.kinds()
     if isinstance(wanted, str) and wanted in known:
@@ -139,10 +145,6 @@ def _kind(
     kinds = " or ".join(filter(None, [", ".join(list(known)[:-1]), list(known)[-1]]))
     notes.note(name, f"{show(wanted)} cannot work: it must be {kinds}" + (f"; {hint}" if hint else ""))
     return None
-
-
-def _values(given: Any) -> dict[str, Any]:
-    return {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
 
 
 def _as_written(value: Any) -> Any:

@@ -12,14 +12,18 @@ from jaxvae.config.fields import Config
 from jaxvae.config.kinds.kind import Kind
 
 
+def values_of(section: Any) -> dict[str, Any]:
+    """The fields of a section or kind, by name."""
+    return {field.name: getattr(section, field.name) for field in dataclasses.fields(section)}
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The configuration, or a section of it, as JSON-ready nested dictionaries."""
     nested: dict[str, Any] = {"kind": config.kind} if isinstance(config, Kind) else {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+    for name, value in values_of(config).items():
         if dataclasses.is_dataclass(value):
             value = to_dict(value)
-        nested[field.name] = list(value) if isinstance(value, tuple) else value
+        nested[name] = list(value) if isinstance(value, tuple) else value
     return nested
 
 
@@ -53,12 +57,11 @@ def get_field(config: Any, name: str) -> Any:
 def kinds_of(config: Any, prefix: str = "") -> dict[str, Kind]:
     """Every kind that was chosen, by the dotted name of its section."""
     found: dict[str, Kind] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+    for name, value in values_of(config).items():
         if isinstance(value, Kind):
-            found[prefix + field.name] = value
+            found[prefix + name] = value
         if dataclasses.is_dataclass(value):
-            found |= kinds_of(value, f"{prefix}{field.name}.")
+            found |= kinds_of(value, f"{prefix}{name}.")
     return found
 
 

@@ -46,14 +46,16 @@ def validate(given: Any, origin: Origin | None = None, types_only: bool = False)
     if origin.old and isinstance(given, dict):
         given = upgraded(given)
     problems: list[Problem] = []
-    config = convert(given, problems, ranges=False)
-    if problems or not types_only:
+    if types_only:
+        config = convert(given, problems, ranges=False)
+        if not problems:
+            return config
         problems = []
-        config = convert(given, problems)
-        check = _Check(config, origin, {problem.field for problem in problems})
-        _check_together(check)
-        problems += check.problems
-        config = _without_unused(check, problems)
+    config = convert(given, problems)
+    check = _Check(config, origin, {problem.field for problem in problems})
+    _check_together(check)
+    problems += check.problems
+    config = _without_unused(check, problems)
     if problems:
         raise UserError("\n".join(f"{origin.name(field)} {says}" for field, says in problems))
     return config

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxvae.config import Config, Model, Network
 from jaxvae.config.experiment_file import own_function
-from jaxvae.config.kinds.kind import Kind, imported
+from jaxvae.config.kinds.kind import Kind
 from jaxvae.errors import UserError
 from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.objectives import AbstractObjective
@@ -98,9 +98,8 @@ def build_vae(
         parts = (image_shape, latents, posterior_of, likelihood, prior, output_bias)
         return whole(*parts, key=key_model, **fields)
     posterior = posterior_of(latents, key_posterior)
-    # Of the class: a function that is an attribute of an instance becomes a method.
-    encoder = imported(type(network).encoder)(image_shape, posterior, key=key_encoder, **fields)
-    decoder = imported(type(network).decoder)(latents, output_bias, key=key_decoder, **fields)
+    encoder = network.named("encoder")(image_shape, posterior, key=key_encoder, **fields)
+    decoder = network.named("decoder")(latents, output_bias, key=key_decoder, **fields)
     return VAE(encoder, decoder, likelihood, latents, image_shape, prior)
 
 

@@ -52,13 +52,6 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     return (math.sqrt(2) * jax.lax.erf_inv(uniform)).reshape(shape)
 
 
-def category(key: Key[Array, ""], logits: Float[Array, " category"]) -> Int[Array, ""]:
-    """A category, drawn with the probabilities ``softmax(logits)``, from 23 random bits."""
-    cumulative = jnp.cumsum(jax.nn.softmax(logits))
-    drawn = (_steps(key, 1)[0] + 2**-24) * cumulative[-1]
-    return jnp.sum(cumulative[:-1] <= drawn, dtype=jnp.int32)
-
-
 def _steps(key: Key[Array, ""], count: int) -> Float[Array, " count"]:
     """Numbers drawn from the 2^23 multiples of 2^-23 in [0, 1)."""
     # 23 bits as the mantissa of a number in [1, 2).

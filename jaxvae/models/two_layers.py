@@ -12,17 +12,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxvae.config.kinds.likelihoods import Pixels
 from jaxvae.config.kinds.networks import Activation
+from jaxvae.config.pixels import Pixels
 from jaxvae.models import input_checks
 from jaxvae.models.distributions import AbstractDistribution
 from jaxvae.models.input_checks import ArrayLike
 from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.networks import MLPDecoder, MLPEncoder
 from jaxvae.models.posteriors import AbstractPosterior, DiagonalPosterior
-from jaxvae.models.priors import AbstractPrior, KnownPrior
+from jaxvae.models.priors import AbstractPrior
 from jaxvae.models.rates import rate
-from jaxvae.models.vae import AbstractVAE, Draw, GradientRoutes, latent_statistics
+from jaxvae.models.vae import (
+    AbstractVAE,
+    Draw,
+    GradientRoutes,
+    cast,
+    latent_statistics,
+    with_known_prior,
+)
 
 
 class TwoLayerVAE(AbstractVAE):
@@ -132,19 +139,13 @@ class TwoLayerVAE(AbstractVAE):
 
     def precomputed(self) -> "TwoLayerVAE":
         """With the prior's distribution, such as a VampPrior's components."""
-        known = KnownPrior(self.prior(self._top))
-        return eqx.tree_at(lambda m: m.prior, self, known, is_leaf=lambda part: part is self.prior)
+        return with_known_prior(self, self.prior(self._top))
 
     def in_precision(self, precision: str) -> "TwoLayerVAE":
         """With all four networks in ``precision``."""
         if precision == "float32":
             return self
-
-        def networks(model: TwoLayerVAE) -> tuple:
-            return model.encoder, model.upper_encoder, model.upper_decoder, model.decoder
-
-        low = jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, networks(self))
-        return eqx.tree_at(networks, self, low)
+        return cast(self, lambda m: (m.encoder, m.upper_encoder, m.upper_decoder, m.decoder), precision)
 
     def summary(self) -> dict[str, float]:
         return self.likelihood.summary()

@@ -233,16 +233,13 @@ class VAE(AbstractVAE):
 
     def precomputed(self) -> "VAE":
         """With the prior's distribution, such as a VampPrior's components."""
-        known = KnownPrior(self.prior(self.encoder))
-        return eqx.tree_at(lambda m: m.prior, self, known, is_leaf=lambda part: part is self.prior)
+        return with_known_prior(self, self.prior(self.encoder))
 
     def in_precision(self, precision: str) -> "VAE":
         """With the encoder and the decoder in ``precision``."""
         if precision == "float32":
             return self
-        networks = (self.encoder, self.decoder)
-        low = jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, networks)
-        return eqx.tree_at(lambda m: (m.encoder, m.decoder), self, low)
+        return cast(self, lambda m: (m.encoder, m.decoder), precision)
 
     def summary(self) -> dict[str, float]:
         return self.likelihood.summary()
@@ -257,3 +254,15 @@ def latent_statistics(posterior: Any, z: Float[Array, " latent"]) -> Posterior:
     log_scale: Any = getattr(posterior, "log_scale", None)
     has_mean, has_scale = (eqx.is_array(value) and value.shape == z.shape for value in (mean, log_scale))
     return Posterior(mean if has_mean else z, log_scale if has_scale else None)
+
+
+def with_known_prior(model: Any, distribution: AbstractDistribution) -> Any:
+    """The model with this distribution in place of its ``prior``, which need not be computed again."""
+    known = KnownPrior(distribution)
+    return eqx.tree_at(lambda m: m.prior, model, known, is_leaf=lambda part: part is model.prior)
+
+
+def cast(model: Any, networks: Callable[[Any], tuple], precision: str) -> Any:
+    """The model with the floating-point weights of these parts of it in ``precision``."""
+    low = jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, networks(model))
+    return eqx.tree_at(networks, model, low)

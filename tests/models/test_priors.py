@@ -65,12 +65,12 @@ def draws(sample, count=20_000):
 
 def test_categories_are_drawn_with_their_probabilities():
     logits = jnp.array([0.5, -200.0, 2.0, -1.0, 1.0, -jnp.inf])
-    drawn = draws(lambda key: noise.category(key, logits)).astype(int)
+    drawn = draws(lambda key: noise.categorical(key, logits)).astype(int)
     expected = special.softmax(np.asarray(logits, float)) * len(drawn)
     counts = np.bincount(drawn, minlength=6)
     assert counts[1] == counts[5] == 0
     assert stats.chisquare(counts[expected > 1], expected[expected > 1]).pvalue > 1e-3
-    assert not np.any(draws(lambda key: noise.category(key, jnp.zeros(1)), 100))
+    assert not np.any(draws(lambda key: noise.categorical(key, jnp.zeros(1)), 100))
 
 
 @pytest.mark.parametrize("components", [1, 4])

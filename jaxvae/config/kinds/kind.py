@@ -84,8 +84,16 @@ class Kind:
 
     def implementation(self) -> Any:
         """The class or function that the kind stands for."""
+        return self.named("builds")
+
+    def named(self, attribute: str) -> Any:
+        """What an attribute of the class is, or names as ``"package.module:name"``."""
         # Of the class: a function that is an attribute of an instance becomes a method.
-        return imported(type(self).builds)
+        found = getattr(type(self), attribute)
+        if not isinstance(found, str):
+            return found
+        module, _, name = found.partition(":")
+        return getattr(importlib.import_module(module), name)
 
     def unused(self) -> Mapping[str, Needs]:
         """Its fields that have no effect beside the values of the others."""
@@ -119,11 +127,3 @@ def kind_of_name(name: str) -> type[Kind] | None:
 def is_own(kind: Kind) -> bool:
     """Whether a kind is of a user's own."""
     return not _is_ours(type(kind))
-
-
-def imported(named: Any) -> Any:
-    """What ``"package.module:name"`` names; anything but text is that already."""
-    if not isinstance(named, str):
-        return named
-    module, _, name = named.partition(":")
-    return getattr(importlib.import_module(module), name)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxvae.models.distributions import AbstractDistribution, Gaussian, bounded_log_scale
 from jaxvae.models.input_checks import ArrayLike
-from jaxvae.models.noise import category, fold_in, normal
+from jaxvae.models.noise import categorical, fold_in, normal
 from jaxvae.models.priors.prior import AbstractPrior
 
 SPREAD = 0.5
@@ -40,7 +40,7 @@ class Mixture(AbstractDistribution):
         return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + each)
 
     def _component(self, key: Key[Array, ""]) -> AbstractDistribution:
-        index = category(key, self.logits)
+        index = categorical(key, self.logits)
         return jax.tree.map(lambda leaf: leaf[index], self.components)
 
 
