@@ -98,7 +98,8 @@ def emit(rows: Sequence[Row], columns: Sequence[Column], as_json: bool) -> None:
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """A Markdown table under a line of when, on what and with which versions."""
+    """A Markdown table under a line of when, on what and with which versions. A row without a date stands for
+    what was not measured."""
     cells = [[column.text(row) for column in columns] for row in rows]
     widths = [max(len(text) for text in column) for column in zip([c.title for c in columns], *cells)]  # noqa: B905
     right = [text[:1].isdigit() for text in cells[0]]
@@ -118,6 +119,7 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
         f"{row['date']}, {row['device']}, "
         + ", ".join(f"{name} {version}" for name, version in row["versions"].items() if name != "jaxlib")
         for row in rows
+        if "date" in row
     )
     head = "\n".join(heads)
     return "\n".join([head, "", line([c.title for c in columns]), line(rule), *map(line, cells)])
@@ -139,7 +141,10 @@ def with_tables(text: str) -> str:
     def make(match: re.Match[str]) -> str:
         name = match[1]
         module = importlib.import_module(f"benchmarks.{name.split('-')[0]}")
-        made = table(read_rows(RESULTS / name), module.COLUMNS)
+        rows = read_rows(RESULTS / name)
+        # A benchmark may list what was not measured too.
+        rows = module.completed(rows) if hasattr(module, "completed") else rows
+        made = table(rows, module.COLUMNS)
         return f"<!-- table {name} -->\n{made}\n<!-- end of table -->"
 
     return re.sub(r"<!-- table (\S+) -->\n.*?<!-- end of table -->", make, text, flags=re.DOTALL)

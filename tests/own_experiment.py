@@ -1,4 +1,4 @@
-"""A user's own experiment, as text: networks of stock Equinox, a likelihood, a prior and an objective."""
+"""A user's own experiments, as text: networks of stock Equinox, likelihoods, priors and objectives."""
 
 NETS = """
 import equinox as eqx
@@ -128,56 +128,83 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.scipy.special import betaln, gammaln
 from nets import Decoder, HeadedEncoder
 
 from jaxvae import *
-from jaxvae.config.ranges import Count, NotNegative
-from jaxvae.models.distributions import Gaussian as GaussianDistribution
+from jaxvae.config.ranges import Count, NotNegative, Positive
+from jaxvae.models.distributions import AbstractDistribution
 from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.objectives import AbstractObjective, elbo_terms
 from jaxvae.models.priors import AbstractPrior
 
 
-class SharpLikelihood(AbstractLikelihood):
-    support = "real"
-    log_scale: float  # a leaf that is no array
+class BetaDensity(AbstractDistribution):
+    raw: jax.Array
+    concentration: jax.Array
 
     @property
-    def beyond(self):
-        return 0.5
+    def mean(self):
+        return jax.nn.sigmoid(self.raw)
+
+    def log_prob(self, x):
+        a, b = self.mean * self.concentration, (1 - self.mean) * self.concentration
+        return jnp.sum((a - 1) * jnp.log(x) + (b - 1) * jnp.log1p(-x) - betaln(a, b))
+
+
+class BetaLikelihood(AbstractLikelihood):
+    support = "unit"
+    concentration: float  # a leaf that is no array
 
     def __call__(self, outputs):
-        return GaussianDistribution(outputs, jnp.asarray(self.log_scale))
+        return BetaDensity(outputs, jnp.asarray(self.concentration))
 
     def summary(self):
-        return {"scale": float(jnp.exp(self.log_scale))}
+        return {"concentration": float(self.concentration)}
 
 
-class Sharp(Likelihood):
-    '''Gaussian pixels of a scale that is given by its log.'''
+class Beta(Likelihood):
+    '''A beta distribution of each pixel between 0 and 1, whose mean the decoder gives.'''
 
-    kind = "sharp"
-    builds = SharpLikelihood
-    log_scale: float = -1.0
+    kind = "beta"
+    builds = BetaLikelihood
+    pixels = "unit"
+    concentration: Positive = 8.0
 
 
-class WidePrior(AbstractPrior):
+class StudentTDensity(AbstractDistribution):
+    scale: jax.Array
+    freedom: float = eqx.field(static=True)
+
+    def sample(self, key):
+        return self.scale * jax.random.t(key, self.freedom, self.scale.shape)
+
+    def log_prob(self, z):
+        nu = self.freedom
+        constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * jnp.log(nu * jnp.pi)
+        each = constant - jnp.log(self.scale) - (nu + 1) / 2 * jnp.log1p((z / self.scale) ** 2 / nu)
+        return jnp.sum(each)
+
+
+class StudentTPrior(AbstractPrior):
     latent_dim: int = eqx.field(static=True)
+    freedom: float = eqx.field(static=True)
     log_scale: jax.Array
 
-    def __init__(self, latent_dim, scale):
-        self.latent_dim, self.log_scale = latent_dim, jnp.log(jnp.asarray(scale, jnp.float32))
+    def __init__(self, latent_dim, freedom):
+        self.latent_dim, self.freedom = latent_dim, freedom
+        self.log_scale = jnp.zeros(latent_dim)
 
     def __call__(self, encoder):
-        return GaussianDistribution(jnp.zeros(self.latent_dim), self.log_scale)
+        return StudentTDensity(jnp.exp(self.log_scale), self.freedom)
 
 
-class Wide(Prior):
-    '''A Gaussian whose scale is learned.'''
+class StudentT(Prior):
+    '''Heavy tails, with a learned scale for each latent.'''
 
-    kind = "wide"
-    builds = WidePrior
-    scale: float = 2.0
+    kind = "student_t"
+    builds = StudentTPrior
+    freedom: Positive = 5.0
 
 
 class WeightedObjective(AbstractObjective):
@@ -231,8 +258,8 @@ class Belief(Optimizer):
 
 
 config = Config(
-    data=Data(name="digits.npz", binarization="none"),
-    model=Model(latent_dim=3, architecture=Stock(), likelihood=Sharp(), prior=Wide()),
+    data=Data(name="digits.npz", binarization="none", dequantization="uniform"),
+    model=Model(latent_dim=3, architecture=Stock(), likelihood=Beta(), prior=StudentT()),
     objective=Weighted(),
     optimizer=Belief(warmup_steps=0, learning_rate=0.01),
     train=Train(steps=40, batch_size=16, log_every=4, eval_every=20, checkpoint_every=4, steps_per_call=4),

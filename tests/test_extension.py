@@ -177,7 +177,7 @@ def kinds(folder):
 
 def test_own_kinds_are_flags_like_ours_and_are_in_the_configuration(folder, kinds):
     written = json.loads((kinds / "config.json").read_text())
-    assert written["model"]["likelihood"] == {"kind": "sharp", "log_scale": -1.0}
+    assert written["model"]["likelihood"] == {"kind": "beta", "concentration": 8.0}
     assert written["model"]["architecture"] == {"kind": "stock", "width": 8}
     assert written["objective"] == {"kind": "weighted", "weight": 0.5}
     assert written["code"]["file"] == str(folder / "kinds.py")
@@ -185,10 +185,10 @@ def test_own_kinds_are_flags_like_ours_and_are_in_the_configuration(folder, kind
         if line["split"] == "train":
             assert line["loss"] == pytest.approx(line["distortion"] + 0.5 * line["rate"], rel=1e-5)
     shown = " ".join(train(folder, "--help", config="kinds.py").split())
-    for flag in ("--model.likelihood.log_scale FLOAT", "--objective.weight FLOAT", "--optimizer.epsilon"):
+    for flag in ("--model.likelihood.concentration FLOAT", "--objective.weight FLOAT", "--optimizer.epsilon"):
         assert flag in shown
     assert "--model.prior {standard_normal," in shown
-    assert "wide: A Gaussian" in shown
+    assert "student_t: Heavy tails" in shown
     bad = train(folder, "--objective.weight", "-1", code=2, config="kinds.py")
     assert "--objective.weight -1.0 cannot work: it must be finite in float32 and not negative" in bad
     # Ours in the place of one of them, with its own field.
@@ -212,6 +212,41 @@ def test_own_kinds_are_trained_on_four_devices_alike_and_resumed_to_the_bit(fold
     assert lines(run) == lines(kinds)
 
 
+SCORE = """
+import sys
+import jax
+import numpy as np
+from scipy import stats
+import jaxvae
+
+run = jaxvae.Run(sys.argv[1])
+model, x = run.model(), np.random.default_rng(0).uniform(0.01, 0.99, (6, 5, 1)).astype(np.float32)
+draw = model.draw(model.encode(x), key=jax.random.key(1, impl="threefry2x32"))
+z, scale = np.float64(draw.latents), np.exp(np.float64(model.prior.log_scale))
+np.testing.assert_allclose(draw.log_prior, stats.t.logpdf(z, 5.0, scale=scale).sum(), rtol=1e-5)
+mean = np.float64(model.decode(draw.latents).mean)
+wanted = stats.beta.logpdf(np.float64(x), 8.0 * mean, 8.0 * (1 - mean)).sum()
+np.testing.assert_allclose(draw.likelihood.log_prob(x), wanted, rtol=1e-4)
+drawn = jax.vmap(model.prior(None).sample)(jax.random.split(jax.random.key(2), 4000))
+assert stats.kstest(np.asarray(drawn)[:, 0] / scale[0], stats.t(5.0).cdf).pvalue > 0.01
+test = run.summary()["test"]
+assert test["concentration"] == 8.0 and test["gap"] >= 0 and np.isfinite(test["nll"])
+"""
+
+
+def test_the_densities_of_own_kinds_are_those_of_scipy(folder, kinds):
+    done = subprocess.run(
+        [sys.executable, "-c", SCORE, str(kinds)],
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_own_kinds_are_found_again_and_refused_once_changed_or_gone(folder, kinds):
     assert "(6, 5, 1) (3,)" in load(folder, str(kinds))
     flags = ("--workdir", "kinds", "--train.devices", "1")
@@ -231,11 +266,11 @@ def test_own_kinds_are_found_again_and_refused_once_changed_or_gone(folder, kind
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        SLOW("builds = SharpLikelihood", "builds = 3", "Sharp.builds must be a subclass of"),
-        ('kind = "sharp"', 'kind = "gaussian"', "kind 'gaussian' of Sharp is taken by Gaussian of jaxvae"),
-        SLOW('"real"', '"binary"', "takes pixels that are 0 or 1"),
+        SLOW("builds = BetaLikelihood", "builds = 3", "Beta.builds must be a subclass of"),
+        ('kind = "beta"', 'kind = "gaussian"', "kind 'gaussian' of Beta is taken by Gaussian of jaxvae"),
+        SLOW('support = "unit"', 'support = "binary"', "takes pixels that are 0 or 1"),
         SLOW("optax.adabelief(1.0, eps=epsilon)", "1.0", "Belief.builds must return an optax.GradientTransf"),
-        ("likelihood=Sharp()", "likelihood=Sharp(sigma=1)", "sigma is no field of Sharp: It has log_scale"),
+        ("likelihood=Beta()", "likelihood=Beta(sigma=1)", "sigma is no field of Beta: It has concentration"),
     ],
 )
 def test_a_mistake_in_a_kind_is_one_message_before_anything_is_written(folder, old, new, said):

@@ -266,9 +266,9 @@ def _announce(watcher: Watcher, folder: Workdir, config: Config, step: int, begu
         )
         watcher.say(f"The run in {folder.path} has no checkpoint yet: it begins anew, with {changed}.")
     before, now = begun.changed.get("train.steps", (None, None))
-    if before is not None and step and config.optimizer.schedule == "cosine":
+    if before is not None and step and config.optimizer.schedule != "constant":
         old, new = (float(learning_rate_schedule(config.optimizer, steps)(step)) for steps in (before, now))
         watcher.say(
-            f"train.steps was {before} and is {now}, and the cosine schedule ends with it: "
+            f"train.steps was {before} and is {now}, and the schedule of the learning rate ends with it: "
             f"the learning rate at step {step} goes from {old:.3g} to {new:.3g}."
         )

@@ -18,11 +18,20 @@ from jaxvae.errors import UserError
 def learning_rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[Any], Float[Array, ""]]:
     """Learning rate of step t (the first is 0) in a run of ``steps``.
 
-    ``peak * min(1, (t + 1) / warmup_steps) * (1 + cos(pi t / steps)) / 2``, or without the last factor
-    if the schedule is constant. Because it is a product, any ``steps`` and any warm-up can be combined.
+    ``peak * min(1, (t + 1) / warmup_steps) * (1 + cos(pi t / steps)) / 2``; the last factor is 1 if the
+    schedule is constant, and in stage i of ``stages``, 0 to 7, ``10^(-i/7)`` (Burda et al. 2015, arXiv
+    1509.00519, section 5): stage i lasts ``3^i / 3280`` of the steps. Because it is a product, any ``steps``
+    and any warm-up can be combined.
     """
     if config.schedule == "cosine":
         decay = optax.cosine_decay_schedule(config.learning_rate, steps)
+    elif config.schedule == "stages":
+        # Stage i ends before step (3^(i + 1) - 1) / 2 of 3280; of a short run, at the next whole step.
+        ends = [-(-steps * ((3 ** (i + 1) - 1) // 2) // 3280) for i in range(7)]
+        rates = np.float32(config.learning_rate * 10.0 ** (-np.arange(8) / 7))
+
+        def decay(step: Float[Array, ""]) -> Float[Array, ""]:
+            return jnp.asarray(rates)[jnp.sum(step >= jnp.asarray(ends, jnp.float32))]
     else:
         decay = optax.constant_schedule(config.learning_rate)
 

@@ -32,6 +32,25 @@ def test_a_constant_schedule_stays():
     np.testing.assert_allclose([schedule(t) for t in (0, 1, 9, 100)], [0.25, 0.5, 0.5, 0.5])
 
 
+@pytest.mark.parametrize("unit", [1, 3])
+def test_stages_are_those_of_burda_et_al(unit):
+    schedule = learning_rate_schedule(
+        Adam(learning_rate=1e-3, warmup_steps=0, schedule="stages"), 3280 * unit
+    )
+    expected = np.concatenate([np.full(unit * 3**i, 1e-3 * 10 ** (-i / 7)) for i in range(8)])
+    found = jax.vmap(schedule)(jnp.arange(len(expected)))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_stages_of_a_short_run_only_fall():
+    rates = [
+        float(learning_rate_schedule(Adam(learning_rate=1.0, warmup_steps=0, schedule="stages"), 10)(step))
+        for step in range(10)
+    ]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0.1)
+
+
 def test_one_step_is_adam_on_the_clipped_gradient():
     config = Adam(learning_rate=0.1, warmup_steps=0, schedule="constant", clip_norm=1.0, epsilon=0.5)
     optimizer = built(config, 10)

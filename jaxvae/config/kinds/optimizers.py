@@ -13,8 +13,10 @@ class Optimizer(Kind):
 
     learning_rate: NotNegative = 1e-3
     """Peak learning rate."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """What follows the warm-up: cosine decay to zero at train.steps, or a constant."""
+    schedule: Literal["cosine", "stages", "constant"] = "cosine"
+    """What follows the warm-up: cosine decay to zero at train.steps; a constant; or eight stages, each three
+    times as long as the one before, in which the rate falls evenly in its logarithm to a tenth (Burda et al.
+    2015)."""
     warmup_steps: Whole = 200
     """Steps over which the learning rate rises linearly to its peak."""
     clip_norm: Positive | None = 200.0

@@ -1,0 +1,15 @@
+"""python train.py --config iwae
+
+The importance-weighted autoencoder of Burda et al. 2015 (arXiv 1509.00519): one layer of 50 latents, two tanh
+layers of 200, K = 5, dynamically binarised MNIST.
+"""
+
+from jaxvae.config import IWAE, MLP, Adam, Config, Eval, Model, Train
+
+config = Config(
+    model=Model(latent_dim=50, architecture=MLP(hidden=(200, 200), activation="tanh")),
+    objective=IWAE(samples=5),
+    optimizer=Adam(learning_rate=3e-3, epsilon=1e-4),
+    train=Train(steps=180_000, batch_size=100, log_every=1_000, eval_every=20_000, checkpoint_every=5_000),
+    eval=Eval(importance_samples=5_000),
+)

@@ -1,0 +1,14 @@
+"""python train.py --config vamp
+
+The VAE with a VampPrior of Tomczak and Welling 2018 (arXiv 1705.07120) on dynamically binarised MNIST: gated
+layers of 300 and 300, 40 latents, 500 pseudo-inputs.
+"""
+
+from jaxvae.config import ELBO, Adam, Config, GatedMLP, Model, Train, VampPrior
+
+config = Config(
+    model=Model(latent_dim=40, architecture=GatedMLP(hidden=(300, 300)), prior=VampPrior(components=500)),
+    objective=ELBO(beta_warmup_steps=3_000),
+    optimizer=Adam(learning_rate=2e-3, beta2=0.99),
+    train=Train(steps=36_000, batch_size=250, eval_every=6_000),
+)
