@@ -2,11 +2,11 @@
 
     python -m benchmarks.published [--cells burda-vae-1,vamp] [--schedule short] [--seeds 0] [--json]
 
-A cell is one number of a paper: network, prior, objective. It is trained by an experiment of ``configs/`` with
-the flags given here, on dynamically binarised MNIST, and its NLL by 5,000 importance samples is put beside the
-paper's and those of others who trained it again. ``short`` is the experiment's own schedule, ``paper`` that of
-the authors' code. Runs are kept in ``runs/published``: one that was interrupted goes on, and one that is
-finished is only scored again. Cells that were not run are in the table all the same.
+A cell is one number of a paper: network, prior, objective. It is trained by an experiment of ``configs/``
+with the flags given here, on dynamically binarised MNIST, and its NLL by 5,000 importance samples is put
+beside the paper's and those of others who trained it again. ``short`` is the experiment's own schedule,
+``paper`` that of the authors' code. Runs are kept in ``runs/published``: one that was interrupted goes on,
+and one that is finished is only scored again. Cells that were not run are in the table all the same.
 """
 
 import argparse
@@ -38,8 +38,8 @@ class Cell(NamedTuple):
 
 
 def _burda() -> dict[str, Cell]:
-    """The table of Burda et al. 2015 (arXiv 1509.00519, table 1), and what github.com/nbip/IWAE reports of its
-    re-implementation, whose one layer has 100 latents."""
+    """The table of Burda et al. 2015 (arXiv 1509.00519, table 1), and what github.com/nbip/IWAE reports of
+    its re-implementation, whose one layer has 100 latents."""
     cells = {}
     one = {"vae": (86.76, 86.47, 86.35), "iwae": (86.76, 85.54, 84.78)}
     two = {"vae": (85.33, 85.01, 84.78), "iwae": (85.33, 83.89, 82.90)}
@@ -81,8 +81,8 @@ PAPER = {
     f"--train.steps {2_000 * 600}",
 }
 PAPER["iwae_two_layers"] = PAPER["iwae"]
-"""The authors' own schedules. Tomczak and Welling stop 50 epochs after the best validation score, within 2,000
-epochs; here all are taken."""
+"""The authors' own schedules. Tomczak and Welling stop 50 epochs after the best validation score, within
+2,000 epochs; here all are taken."""
 
 COLUMNS = (
     Column("cell", lambda row: row["cell"]),
@@ -124,7 +124,10 @@ def row_of(name: str, schedule: str, seed: int, summary: Row, batch_size: int) -
     test = summary["test"]
     scores = ("nll", "nll_stderr", "nll_bias", "elbo", "effective_samples", "importance_samples")
     return {
-        **{"cell": name, "schedule": schedule, "seed": seed, "paper": CELLS[name].paper},
+        "cell": name,
+        "schedule": schedule,
+        "seed": seed,
+        "paper": CELLS[name].paper,
         **{key: test[key] for key in (*scores, "active_units")},
         "epochs": summary["step"] * batch_size / summary["data"]["train"],
         "train_seconds": summary["throughput"]["train_seconds"],

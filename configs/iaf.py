@@ -1,7 +1,7 @@
 """python train.py --config iaf
 
-`mnist` with an inverse autoregressive flow for q(z|x) (Kingma et al. 2016, arXiv 1606.04934): two steps of 320
-units, each given 64 numbers of the encoder's.
+`mnist` with an inverse autoregressive flow for q(z|x) (Kingma et al. 2016, arXiv 1606.04934): two steps of
+320 units, each given 64 numbers of the encoder's.
 """
 
 from jaxvae.config import ELBO, MLP, Adam, Config, InverseAutoregressiveFlow, Model, Train

@@ -47,8 +47,13 @@ def test_the_papers_schedules_are_as_long_as_they_say():
 SUMMARY = {
     "step": 6_000,
     "test": {
-        **{"nll": 86.5, "nll_stderr": 0.2, "nll_bias": 0.01, "elbo": -88.0, "effective_samples": 70.0},
-        **{"importance_samples": 5_000, "active_units": 20},
+        "nll": 86.5,
+        "nll_stderr": 0.2,
+        "nll_bias": 0.01,
+        "elbo": -88.0,
+        "effective_samples": 70.0,
+        "importance_samples": 5_000,
+        "active_units": 20,
     },
     "data": {"train": 60_000},
     "throughput": {"train_seconds": 120.0},
