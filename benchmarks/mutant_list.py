@@ -226,6 +226,8 @@ MUTANTS = [
         "training/optimizer",
         ("the cosine ends in half the steps", "optax.cosine_decay_schedule(config.learning_rate, steps)", "optax.cosine_decay_schedule(config.learning_rate, steps // 2)", "training/test_optimizer.py::test_the_schedule_is_its_formula"),
         ("the cosine never ends at zero", "optax.cosine_decay_schedule(config.learning_rate, steps)", "optax.cosine_decay_schedule(config.learning_rate, steps, 0.01)", "training/test_optimizer.py::test_the_schedule_is_its_formula"),
+        ("stages are of equal length", "((3 ** (i + 1) - 1) // 2)", "(410 * (i + 1))", "training/test_optimizer.py::test_stages_are_those_of_burda_et_al"),
+        ("the last stage has the rate of the one before", "for i in range(7)]", "for i in range(6)]", "training/test_optimizer.py::test_stages_are_those_of_burda_et_al"),
         ("the warm-up begins at zero", "(t + 1) / max(1, config.warmup_steps)", "t / max(1, config.warmup_steps)", "training/test_optimizer.py::test_the_schedule_is_its_formula"),
         ("clipping scales small gradients up", "jnp.minimum(1.0, settings.clip_norm / norm)", "settings.clip_norm / norm", EIGHT),
         ("nothing is clipped", "jnp.minimum(1.0, settings.clip_norm / norm)", "jnp.ones(())", "training/test_optimizer.py"),
@@ -877,7 +879,7 @@ MUTANTS = [
     *_area(
         "mathematics",
         "models/networks/dense",
-        ("hidden widths are not mirrored", "mlp = MLP((latent_dim, *hidden[::-1], height", "mlp = MLP((latent_dim, *hidden, height", LAYERS),
+        ("hidden widths are not mirrored", "mlp = network((latent_dim, *hidden[::-1],", "mlp = network((latent_dim, *hidden,", LAYERS),
     ),
     *_area(
         "mathematics",

@@ -42,6 +42,13 @@ class Adaptive(Momenta):
     """Added to the denominator."""
 
 
+class Decaying(Optimizer):
+    """Methods with decoupled weight decay."""
+
+    weight_decay: NotNegative = 0.0
+    """This times the learning rate is the share that each weight loses in a step."""
+
+
 class Adam(Adaptive):
     """Adam."""
 
@@ -49,13 +56,11 @@ class Adam(Adaptive):
     builds = "jaxvae.training.optimizer:adam"
 
 
-class AdamW(Adaptive):
+class AdamW(Adaptive, Decaying):
     """Adam with decoupled weight decay."""
 
     kind = "adamw"
     builds = "jaxvae.training.optimizer:adamw"
-    weight_decay: NotNegative = 0.0
-    """This times the learning rate is the share that each weight loses in a step."""
 
 
 class Adamax(Adaptive):
@@ -74,19 +79,15 @@ class SGD(Optimizer):
     """Decay of the running sum of gradients; 0: none."""
 
 
-class Lion(Momenta):
+class Lion(Momenta, Decaying):
     """The sign of a running mean of the gradient."""
 
     kind = "lion"
     builds = "jaxvae.training.optimizer:lion"
-    weight_decay: NotNegative = 0.0
-    """This times the learning rate is the share that each weight loses in a step."""
 
 
-class Muon(Adaptive):
+class Muon(Adaptive, Decaying):
     """Momentum whose matrices are orthogonalised; other weights by Adam."""
 
     kind = "muon"
     builds = "jaxvae.training.optimizer:muon"
-    weight_decay: NotNegative = 0.0
-    """This times the learning rate is the share that each weight loses in a step."""

@@ -1,6 +1,8 @@
 """Which encoders and decoders have dense layers alone?"""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -69,12 +71,54 @@ class MLP(eqx.Module):
         return x.astype(jnp.float32)
 
 
-class MLPEncoder(eqx.Module):
+class DenseEncoder(eqx.Module):
     """q(z|x), all its parameters from one network's last layer: one matrix product, half the calls of two
     heads."""
 
-    mlp: MLP
+    mlp: Any
     posterior: AbstractPosterior
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        posterior: AbstractPosterior,
+        hidden: tuple[int, ...],
+        network: Callable[[tuple[int, ...]], Any],
+    ):
+        """``network`` makes the layers of these widths."""
+        self.mlp = network((math.prod(image_shape), *hidden, posterior.outputs))
+        self.posterior = posterior
+
+    def __call__(self, x: Float[Array, "height width channel"]) -> AbstractDistribution:
+        """The approximate posterior of one image."""
+        return self.posterior(self.mlp(x.reshape(-1)))
+
+
+class DenseDecoder(eqx.Module):
+    """The likelihood's parameters, such as logits or means of pixels: the encoder's mirror image."""
+
+    mlp: Any
+    outputs_shape: tuple[int, int, int] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        latent_dim: int,
+        output_bias: Float[Array, "height width output"],
+        hidden: tuple[int, ...],
+        network: Callable[[tuple[int, ...]], Any],
+    ):
+        """``network`` makes the layers of these widths; the last one's bias becomes ``output_bias``."""
+        height, width, output = output_bias.shape
+        self.outputs_shape = (height, width, output)
+        mlp = network((latent_dim, *hidden[::-1], output_bias.size))
+        self.mlp = eqx.tree_at(lambda m: m.layers[-1].bias, mlp, output_bias.reshape(-1))
+
+    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width output"]:
+        return self.mlp(z).reshape(self.outputs_shape)
+
+
+class MLPEncoder(DenseEncoder):
+    """Of an ``MLP``."""
 
     def __init__(
         self,
@@ -85,20 +129,11 @@ class MLPEncoder(eqx.Module):
         *,
         key: Key[Array, ""],
     ):
-        height, width, channel = image_shape
-        self.mlp = MLP((height * width * channel, *hidden, posterior.outputs), activation, key=key)
-        self.posterior = posterior
-
-    def __call__(self, x: Float[Array, "height width channel"]) -> AbstractDistribution:
-        """The approximate posterior of one image."""
-        return self.posterior(self.mlp(x.reshape(-1)))
+        super().__init__(image_shape, posterior, hidden, lambda widths: MLP(widths, activation, key=key))
 
 
-class MLPDecoder(eqx.Module):
-    """The likelihood's parameters, such as logits or means of pixels: the mirror image of ``MLPEncoder``."""
-
-    mlp: MLP
-    outputs_shape: tuple[int, int, int] = eqx.field(static=True)
+class MLPDecoder(DenseDecoder):
+    """Of an ``MLP``."""
 
     def __init__(
         self,
@@ -109,10 +144,4 @@ class MLPDecoder(eqx.Module):
         *,
         key: Key[Array, ""],
     ):
-        height, width, output = output_bias.shape
-        self.outputs_shape = (height, width, output)
-        mlp = MLP((latent_dim, *hidden[::-1], height * width * output), activation, key=key)
-        self.mlp = eqx.tree_at(lambda m: m.layers[-1].bias, mlp, output_bias.reshape(-1))
-
-    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width output"]:
-        return self.mlp(z).reshape(self.outputs_shape)
+        super().__init__(latent_dim, output_bias, hidden, lambda widths: MLP(widths, activation, key=key))

@@ -1,15 +1,13 @@
 """Which encoders and decoders have dense layers with gates?"""
 
 import itertools
-import math
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxvae.models.distributions import AbstractDistribution
-from jaxvae.models.networks.dense import Dense
+from jaxvae.models.networks.dense import Dense, DenseDecoder, DenseEncoder
 from jaxvae.models.posteriors import AbstractPosterior
 
 
@@ -41,11 +39,8 @@ class GatedMLP(eqx.Module):
         return x.astype(jnp.float32)
 
 
-class GatedMLPEncoder(eqx.Module):
-    """q(z|x) as in ``MLPEncoder``, with gated layers."""
-
-    mlp: GatedMLP
-    posterior: AbstractPosterior
+class GatedMLPEncoder(DenseEncoder):
+    """Of a ``GatedMLP``."""
 
     def __init__(
         self,
@@ -55,19 +50,11 @@ class GatedMLPEncoder(eqx.Module):
         *,
         key: Key[Array, ""],
     ):
-        self.mlp = GatedMLP((math.prod(image_shape), *hidden, posterior.outputs), key=key)
-        self.posterior = posterior
-
-    def __call__(self, x: Float[Array, "height width channel"]) -> AbstractDistribution:
-        """The approximate posterior of one image."""
-        return self.posterior(self.mlp(x.reshape(-1)))
+        super().__init__(image_shape, posterior, hidden, lambda widths: GatedMLP(widths, key=key))
 
 
-class GatedMLPDecoder(eqx.Module):
-    """The likelihood's parameters: the mirror image of ``GatedMLPEncoder``."""
-
-    mlp: GatedMLP
-    outputs_shape: tuple[int, int, int] = eqx.field(static=True)
+class GatedMLPDecoder(DenseDecoder):
+    """Of a ``GatedMLP``."""
 
     def __init__(
         self,
@@ -77,10 +64,4 @@ class GatedMLPDecoder(eqx.Module):
         *,
         key: Key[Array, ""],
     ):
-        height, width, output = output_bias.shape
-        self.outputs_shape = (height, width, output)
-        mlp = GatedMLP((latent_dim, *hidden[::-1], output_bias.size), key=key)
-        self.mlp = eqx.tree_at(lambda m: m.layers[-1].bias, mlp, output_bias.reshape(-1))
-
-    def __call__(self, z: Float[Array, " latent"]) -> Float[Array, "height width output"]:
-        return self.mlp(z).reshape(self.outputs_shape)
+        super().__init__(latent_dim, output_bias, hidden, lambda widths: GatedMLP(widths, key=key))

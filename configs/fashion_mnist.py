@@ -1,0 +1,14 @@
+"""python train.py --config fashion_mnist
+
+Fashion-MNIST, of TensorFlow Datasets, dynamically binarised, with the networks of `mnist_conv`.
+"""
+
+from jaxvae.config import ELBO, Adam, Config, Conv, Data, Model, Train
+
+config = Config(
+    data=Data(name="fashion_mnist"),
+    model=Model(latent_dim=40, architecture=Conv(channels=(32, 64), hidden=(256,), activation="gelu")),
+    objective=ELBO(beta_warmup_steps=2_400),
+    optimizer=Adam(learning_rate=2e-3, beta2=0.99),
+    train=Train(steps=8_000, eval_every=2_000),
+)
