@@ -832,6 +832,10 @@ MUTANTS = [
         "mathematics",
         "models/priors/mixture",
         ("a mixture's weights do not sum to 1", "jax.nn.log_softmax(self.logits) + each", "self.logits + each", f"{PRIORS}::test_a_mixture_has_the_density_of_scipy"),
+        ("a mixture's means have twice the gradient", "return value - 0.5 * (", "return value - (", f"{PRIORS}::test_a_mixtures_gradients_are_those_of_float64"),
+        ("a mixture's scales have no gradient", "-2 * log_scales)", "-2 * constant(log_scales))", f"{PRIORS}::test_a_mixtures_gradients_are_those_of_float64"),
+        ("the square is multiplied out wrongly", "x**2 - 2 * (means", "x**2 - (means", f"{PRIORS}::test_a_mixtures_gradients_are_those_of_float64"),
+        ("the multiplied square is in the value", "(multiplied_out - constant(multiplied_out))", "multiplied_out", f"{PRIORS}::test_a_mixture_has_the_density_of_scipy"),
         ("a mixture has no temperature", ".tempered_sample(key_value, temperature)", ".sample(key_value)", f"{PRIORS}::test_draws_of_a_mixture_have_its_density_with_scales_times_the_temperature"),
     ),
     *_area(

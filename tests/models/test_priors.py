@@ -28,6 +28,7 @@ from jaxvae.config.validation import validate
 from jaxvae.errors import UserError
 from jaxvae.models import noise
 from jaxvae.models.build import build_objective, build_vae
+from jaxvae.models.distributions import Gaussian as GaussianDistribution
 from jaxvae.models.objectives import importance_weighted_bounds
 from jaxvae.models.priors.coupling import CouplingFlowPrior
 from jaxvae.models.priors.mixture import GaussianMixturePrior, Mixture
@@ -86,6 +87,34 @@ def test_a_mixture_has_the_density_of_scipy(components):
     each = np.log(weights) + stats.norm.logpdf(np.asarray(far, float), means, scales).sum(1)
     np.testing.assert_allclose(p.log_prob(far), special.logsumexp(each), rtol=1e-4)
     assert np.all(np.isfinite(jax.grad(p.log_prob)(far)))
+
+
+@pytest.mark.parametrize("log_scale", [0.0, -4.0])
+def test_a_mixtures_gradients_are_those_of_float64(log_scale):
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(5, 3)) * 2
+    log_scales = rng.normal(size=(5, 3)) * 0.3 + log_scale
+    x = means[rng.integers(0, 5, 40)] + rng.normal(size=(40, 3)) * np.exp(log_scale)
+
+    def total(means, log_scales, logits, x):
+        return jnp.sum(jax.vmap(Mixture(GaussianDistribution(means, log_scales), logits).log_prob)(x))
+
+    given = (jnp.float32(means), jnp.float32(log_scales), jnp.arange(5, dtype=jnp.float32), jnp.float32(x))
+    ours = jax.grad(total, argnums=(0, 1, 2, 3))(*given)
+    means, log_scales, logits, x = (np.float64(one) for one in given)
+    standardised = (x[:, None] - means) * np.exp(-log_scales)
+    each = -0.5 * (standardised**2).sum(-1) - log_scales.sum(-1) + logits
+    shares = np.exp(each - each.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    slopes = shares[..., None] * standardised * np.exp(-log_scales)
+    wanted = (
+        slopes.sum(0),
+        (shares[..., None] * (standardised**2 - 1)).sum(0),
+        shares.sum(0) - 40 * np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum(),
+        -slopes.sum(1),
+    )
+    for found, right in zip(ours, wanted, strict=True):
+        np.testing.assert_allclose(found, right, rtol=1e-4, atol=2e-5 * np.abs(right).max())
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
