@@ -56,7 +56,7 @@ def needs(
     each = [
         ("weights, Adam's averages and a checkpoint's copy take", 2 * state, widths),
         ("a device's part of a batch takes", batch * image // devices, ["train.batch_size"]),
-        ("a device's part of a test batch takes", scored * image // devices, ["eval.batch_size"]),
+        ("a device's part of a scored batch takes", scored * image // devices, ["eval.batch_size"]),
         # Once as numbers, and once as the sheet, whose tiles are enlarged.
         ("the sample pictures take", 2 * grid**2 * image, ["eval.grid"]),
     ]
