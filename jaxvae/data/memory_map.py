@@ -55,7 +55,7 @@ Images = UInt8[np.ndarray, "example height width channel"] | Chosen
 
 def choose(
     images: UInt8[np.ndarray, "example height width channel"], which: Int[np.ndarray, " some"]
-) -> Images:
+) -> UInt8[np.ndarray, "some height width channel"] | Chosen:
     """``images[which]``; of a memory map, without reading them."""
     return images[which] if _file(images) is None else Chosen(images, which)
 

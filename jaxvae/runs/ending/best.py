@@ -23,10 +23,10 @@ class Selection:
     def offer(self, step: int, nll: float, saved: Collection[int]) -> bool:
         """Whether a state is better than the best of the ``saved`` steps, and is to be saved; of two with
         the same bound, the earlier is the better."""
-        best = self.best(saved)
+        best, nll = self.best(saved), float(nll)
         is_better = nll < best.nll if best is not None else math.isfinite(nll)
         if is_better:
-            self._found.append(Best(step, float(nll)))
+            self._found.append(Best(step, nll))
         return is_better
 
     def best(self, saved: Collection[int]) -> Best | None:
