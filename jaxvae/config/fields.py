@@ -45,8 +45,8 @@ class Data:
     images (0.1) or so many of them (5000), always the same ones, which are not trained on; own: the
     validation set that lies beside train and test; None: evaluations during training are on test images."""
     binarization: Binarization = "dynamic"
-    """none: pixels / 255. threshold: pixel > 127. static: one Bernoulli draw per image, fixed by
-    the seed. dynamic: a new draw each time an image is visited."""
+    """none: pixels / 255. threshold: pixel > 127. static: this run's own Bernoulli draw, one per image, fixed
+    by the seed. dynamic: a new draw each time an image is visited."""
     dequantization: Literal["none", "uniform"] = "none"
     """uniform, without binarization: (pixel + u) / 256 with u uniform in [0, 1), a new draw each visit, so
     that a density bounds the probability of the 8-bit image."""

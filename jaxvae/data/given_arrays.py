@@ -8,7 +8,6 @@ from jaxtyping import UInt8
 from jaxvae.config import Data
 from jaxvae.data.dataset import Dataset, dataset_of, split
 from jaxvae.data.sources.arrays import Stored, check, pictures, prepared, refuse_other_shapes
-from jaxvae.data.validation import with_validation
 from jaxvae.errors import UserError
 
 TITLE = "arrays in memory"
@@ -17,7 +16,7 @@ TITLE = "arrays in memory"
 def in_memory(images: Any, data: Data) -> Dataset:
     """The images in an array, example x height x width or with a last axis for channels, or in a pair of such
     arrays, of which the first trains and the second tests, or in a tuple of three, to train, to validate and
-    to test; of one array, ``data.test_fraction`` tests. ``data.validation`` is own for a tuple of three.
+    to test; of one array, ``data.test_fraction`` tests.
 
     Numbers are read as those of arrays in files are: 0 to 255, or k / 255. Raises UserError if an array
     cannot be images, with what would be.
@@ -46,7 +45,7 @@ def in_memory(images: Any, data: Data) -> Dataset:
     found = None if changed or data.sixteen_bit != "refuse" else prepared(named, TITLE)
     sets = [_decoded(one) for one in pictures(named, data)] if found is None else found
     refuse_other_shapes([one.shape[1:] for one in sets])
-    return with_validation(dataset_of([_bytes(one) for one in sets], TITLE), data)
+    return dataset_of([_bytes(one) for one in sets], TITLE)
 
 
 def has_three(images: Any) -> bool:

@@ -1,5 +1,7 @@
 """Larochelle's fixed binarisation of MNIST: three text files, read exactly or refused with the line."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ def test_every_pixel_is_read_and_the_validation_images_are_left_out_unless_asked
     same(dataset.test, "test")
     assert dataset.validation is None
     assert dataset.title == f"{folder} (.amat, binarized_mnist_valid.amat not used)"
-    assert dataset.remarks == "Read 12 rows, 4 rows, 5 rows of 784 numbers."
+    assert dataset.remarks == ("Read 12 training, 5 validation and 4 test images, in rows of 784 numbers.")
     own = load(Data(name=str(folder), binarization="threshold", validation="own"))
     same(own.train, "train")
     same(own.test, "test")
@@ -91,8 +93,10 @@ def test_all_three_are_needed(folder):
 
 
 def test_the_same_in_an_npz_flat_or_not(tmp_path):
-    np.savez(tmp_path / "flat.npz", **{name: rows.astype(np.float32) for name, rows in PIXELS.items()})
-    np.savez(tmp_path / "square.npz", **{name: rows.reshape(-1, 28, 28) for name, rows in PIXELS.items()})
+    flat: dict[str, Any] = {name: rows.astype(np.float32) for name, rows in PIXELS.items()}
+    square: dict[str, Any] = {name: rows.reshape(-1, 28, 28) for name, rows in PIXELS.items()}
+    np.savez(tmp_path / "flat.npz", **flat)
+    np.savez(tmp_path / "square.npz", **square)
     for name in ("flat.npz", "square.npz"):
         own = load(Data(name=str(tmp_path / name), validation="own"))
         same(own.train, "train")

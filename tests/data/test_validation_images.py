@@ -1,6 +1,7 @@
 """Which images validate: some of the training images, which are not trained on, or a set of their own."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,9 +122,10 @@ def test_a_run_knows_its_validation_images_by_the_digest(npz, tmp_path):
 
 def of_their_own(tmp_path):
     """Sources with three sets, of 20, 12 and 8 images."""
-    parts = {"train": IMAGES[:20], "val": IMAGES[20:28], "test": IMAGES[28:]}
+    parts: dict[str, Any] = {"train": IMAGES[:20], "val": IMAGES[20:28], "test": IMAGES[28:]}
     np.savez(tmp_path / "three.npz", **parts, y_val=np.arange(8))
-    np.savez(tmp_path / "deep.npz", **{name: part.astype(np.int64) for name, part in parts.items()})
+    deep: dict[str, Any] = {name: part.astype(np.int64) for name, part in parts.items()}
+    np.savez(tmp_path / "deep.npz", **deep)
     (tmp_path / "arrays").mkdir()
     for name, part in parts.items():
         np.save(tmp_path / "arrays" / f"x_{name}.npy", part)
@@ -181,25 +183,30 @@ def test_splits_of_a_prepared_set(tmp_path):
 # --- from Python ------------------------------------------------------------------------------------------
 
 
+def given(images, data):
+    """What a caller's arrays are trained on."""
+    return with_validation(in_memory(images, data), data)
+
+
 def test_three_arrays_are_to_train_to_validate_and_to_test():
-    three = in_memory((IMAGES[:20], IMAGES[20:28], IMAGES[28:]), Data(validation="own"))
+    three = given((IMAGES[:20], IMAGES[20:28], IMAGES[28:]), Data(validation="own"))
     assert [numbers(images) for images in three.sets()] == [
         list(range(20)),
         list(range(20, 28)),
         list(range(28, 40)),
     ]
-    part = in_memory((IMAGES[:30], IMAGES[30:]), Data(validation=0.2))
+    part = given((IMAGES[:30], IMAGES[30:]), Data(validation=0.2))
     assert part.validation is not None
     assert sorted(numbers(part.train) + numbers(part.validation)) == list(range(30))
-    one = in_memory(IMAGES, Data(validation=4))
+    one = given(IMAGES, Data(validation=4))
     assert [len(images) for images in one.sets()] == [32, 4, 4]
     assert sorted(number for images in one.sets() for number in numbers(images)) == list(range(40))
     with pytest.raises(UserError, match=r"--data\.validation 4 is of no use with arrays in memory, which"):
-        in_memory((IMAGES[:20], IMAGES[20:28], IMAGES[28:]), Data(validation=4))
+        given((IMAGES[:20], IMAGES[20:28], IMAGES[28:]), Data(validation=4))
     with pytest.raises(UserError, match="arrays in memory has no validation set"):
-        in_memory((IMAGES[:30], IMAGES[30:]), Data(validation="own"))
+        given((IMAGES[:30], IMAGES[30:]), Data(validation="own"))
     with pytest.raises(UserError, match=r"training and validation images have the shapes \(4, 3, 1\) and"):
-        in_memory((IMAGES, IMAGES[:, :3], IMAGES), Data(validation="own"))
+        given((IMAGES, IMAGES[:, :3], IMAGES), Data(validation="own"))
 
 
 def test_without_it_nothing_is_another():
@@ -209,14 +216,14 @@ def test_without_it_nothing_is_another():
 
 
 @pytest.mark.parametrize(
-    ("given", "means"),
+    ("value", "means"),
     [(5000, 5000), (5000.0, 5000), ("5000", 5000), (0.1, 0.1), ("own", "own"), (None, None)],
 )
-def test_from_a_file_and_from_python(given, means):
-    for nested in ({"data": {"validation": given}}, json.loads(json.dumps({"data": {"validation": given}}))):
+def test_from_a_file_and_from_python(value, means):
+    for nested in ({"data": {"validation": value}}, json.loads(json.dumps({"data": {"validation": value}}))):
         found = validate(nested).data.validation
         assert (found, type(found)) == (means, type(means))
-    assert validate(Config(data=Data(validation=given))).data.validation == means
+    assert validate(Config(data=Data(validation=value))).data.validation == means
 
 
 def test_a_bad_value_is_one_line():

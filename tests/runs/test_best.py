@@ -277,6 +277,7 @@ def test_the_samples_of_a_bound_that_chooses_stay_what_they_are(made):
         Workdir(made().folder).check(changed)
 
 
+@pytest.mark.slow
 def test_a_run_without_validation_images_has_no_best(tmp_path):
     config = dataclasses.replace(CONFIG, data=Data())
     summary = fit(config, tmp_path / "run", dataset=GIVEN._replace(validation=None))
@@ -291,6 +292,23 @@ def test_a_run_without_validation_images_has_no_best(tmp_path):
 
 
 # --- long proofs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_from_python_with_a_part_of_the_images_or_three_arrays(tmp_path):
+    fields = {"train": dataclasses.replace(CONFIG.train, steps=4), "eval": CONFIG.eval, "model": CONFIG.model}
+    part = jaxvae.train((TRAIN, TEST), tmp_path / "part", data={"validation": 0.4}, **fields)
+    assert (part.summary["data"]["train"], part.summary["data"]["validation"]) == (13, 8)
+    three = jaxvae.train((TRAIN, VALIDATION, TEST), tmp_path / "three", **fields)
+    assert three.run.config.data.validation == "own"
+    assert [three.summary["data"][name] for name in ("train", "validation", "test")] == [21, 13, 7]
+    again = jaxvae.train((TRAIN, VALIDATION, TEST), tmp_path / "three", **fields)
+    assert again.summary["test"] == three.summary["test"]
+    with pytest.raises(UserError, match="which give validation images: choose own"):
+        jaxvae.train((TRAIN, VALIDATION, TEST), tmp_path / "x", data={"validation": 0.4}, **fields)
+    best = three.run.model("best")
+    for one, other in zip(jax.tree.leaves(three.model), jax.tree.leaves(best), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.slow

@@ -39,16 +39,12 @@ def larochelle(folder: Path, data: Data) -> Source | None:
         )
     own = data.validation == "own"
     used = "" if own else f", {FILES[2]} not used"
-    whole = " rows, ".join(f"{size:,}" for size in SIZES)
-    remark = f"read {whole} rows of {SIDE * SIDE} numbers"
 
     def open_all() -> list[Pictures]:
         # All three are read, whether they are used or not: the name says something about all.
         sets = [(printable(path), read_rows(path)) for path in files]
-        found = " rows, ".join(f"{len(rows):,}" for _, rows in sets)
-        named = f"read {found} rows of {SIDE * SIDE} numbers"
         train, *others = pictures(sets if own else sets[:2], data)
-        return [train._replace(remark=named), *others]
+        return [train._replace(remark=_found(*(len(rows) for _, rows in sets))), *others]
 
     unchanged = data.image_size in (None, SIDE) and data.color != "rgb"
     return Source(
@@ -58,7 +54,15 @@ def larochelle(folder: Path, data: Data) -> Source | None:
         open_all,
         frozenset(),
         has_validation=own,
-        renamed={remark: f"{DRAW} ({printable(folder)}{used})"} if unchanged else {},
+        renamed={_found(*SIZES): f"{DRAW} ({printable(folder)}{used})"} if unchanged else {},
+    )
+
+
+def _found(train: int, test: int, validation: int) -> str:
+    """What is said of the rows that were read."""
+    return (
+        f"read {train:,} training, {validation:,} validation and {test:,} test images, in rows of "
+        f"{SIDE * SIDE} numbers"
     )
 
 

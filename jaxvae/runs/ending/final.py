@@ -77,9 +77,6 @@ def _evaluate_best(
     """Scores the best state on the validation images, and, which is done for no other, on the test images.
     Its pictures, and the last state's, were drawn in training."""
     step, state = _best_state(config, loop, last)
-    loop.watcher.say(
-        f"Testing the checkpoint of step {step}, the best by its bound on the validation images."
-    )
     model = state.evaluation_model
     validation = _scores(config, loop.evaluator, model)
     evaluator = Evaluator(config, loop.dataset.test, loop.devices, places.test_streams)
@@ -114,6 +111,9 @@ def _read_best(loop: Loop, last: TrainState, steps: int) -> tuple[int, TrainStat
     if best is None:
         loop.watcher.say("Warning: no state has a finite bound on the validation images: the last is tested.")
         return steps, None
+    loop.watcher.say(
+        f"Testing the checkpoint of step {best.step}, the best by its bound on the validation images."
+    )
     if best.step == steps:
         return steps, None
     restored = checkpoints.read(last, until=best.step)
