@@ -91,11 +91,7 @@ def blocks(images: Images) -> Iterator[UInt8[np.ndarray, "part height width chan
     """All images in order, in blocks of about ``BLOCK_BYTES``."""
     size = math.prod(images.shape[1:])
     count = max(1, BLOCK_BYTES // size)
-    if isinstance(images, Chosen):
-        for start in range(0, len(images), count):
-            yield gather(images.whole, images.which[start : start + count])
-        return
-    mapped = _file(images)
+    mapped = None if isinstance(images, Chosen) else _file(images)
     for start in range(0, len(images), count):
         block = images[start : start + count]
         if mapped is not None:
