@@ -46,8 +46,8 @@ class Need(NamedTuple):
 def needs(
     config: Config, tests: int, image_shape: tuple[int, ...], state: int, devices: int, steps: int
 ) -> list[Need]:
-    """Lower bounds for what each device must hold in a run with ``tests`` test images, a state of ``state``
-    bytes, and calls of ``steps`` steps."""
+    """Lower bounds for what each device must hold in a run that scores ``tests`` images at most, a state of
+    ``state`` bytes, and calls of ``steps`` steps."""
     batch, grid = config.train.batch_size, config.eval.grid
     scored = min(config.eval.batch_size, tests)
     image = math.prod(image_shape) * FLOAT

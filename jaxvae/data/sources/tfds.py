@@ -121,7 +121,8 @@ def choose_splits(sizes: dict[str, int], folder: Path, data: Data) -> tuple[tupl
     validation = roles.validation(data, f"{folder}") if roles.train == train else None
     splits = tuple(name for name in (train, test, validation) if name is not None)
     others = [f"{name}/ ({size:,} images)" for name, size in sizes.items() if name not in splits]
-    remarks = (f"its split{'s' * (len(splits) > 1)} {' and '.join(splits)}",)
+    listed = " and ".join(filter(None, (", ".join(splits[:-1]), splits[-1])))
+    remarks = (f"its split{'s' * (len(splits) > 1)} {listed}",)
     return splits, remarks + (f"skipped {', '.join(others)}",) * bool(others)
 
 
