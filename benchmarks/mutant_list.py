@@ -23,6 +23,7 @@ class Mutant(NamedTuple):
 
 
 RESIDUAL = "models/test_residual.py"
+BEST, SPLIT = "runs/test_best.py", "data/test_validation_images.py"
 STEP, RUN = "training/test_step_by_hand.py", "runs/test_run_by_hand.py"
 EIGHT = f"{STEP}::test_eight_steps_are_those_written_out"
 FLIPS = f"{STEP}::test_half_of_the_visits_are_mirrored_whatever_image_position_step_and_noise"
@@ -279,8 +280,9 @@ MUTANTS = [
         "runs/loop",
         ("interim scores are of the weights, not their average", "model = state.evaluation_model\n                scores", "model = state.model\n                scores", SCORES),
         ("interim pictures are of the weights", "pictures = self.evaluator.pictures(model)\n            self", "pictures = self.evaluator.pictures(state.model)\n            self", PICTURES),
-        ("final pictures are of the weights", "pictures = self.evaluator.pictures(state.evaluation_model)\n        scores", "pictures = self.evaluator.pictures(state.model)\n        scores", PICTURES),
-        ("final scores are of the weights", "scores = self.evaluator.dispatch(state.evaluation_model, samples)", "scores = self.evaluator.dispatch(state.model, samples)", SCORES),
+        ("a better state between two checkpoints is not saved", 'is_saved = self._is_best(due.step, scores["nll"]) or is_saved', 'self._is_best(due.step, scores["nll"])', BEST),
+        ("the last state is no candidate", "evaluates = self.selection is not None if last else", "evaluates = False if last else", BEST),
+        ("a checkpoint does not know the best", "record |= self.selection.record(", "self.selection.record(", BEST),
         ("interim scores take the final number of samples", "samples = self.config.eval.interim_importance_samples\n", "samples = self.config.eval.importance_samples\n", SCORES),
         ("log lines divide by log_every", "steps = totals.steps or math.nan", "steps = self.config.train.log_every", LINES),
         ("the log's ELBO is the loss", '"elbo": -(rate + distortion)', '"elbo": -totals.loss / steps + rate', LINES),
@@ -291,6 +293,30 @@ MUTANTS = [
         ("reconstruction pairs are torn apart on an odd grid", "self.config.eval.grid // 2 * 2", "self.config.eval.grid", PICTURES),
         ("checkpoints come with evaluations", "saves = step % train.checkpoint_every == 0", "saves = step % train.eval_every == 0", f"{RUN}::test_checkpoints_hold_the_state_after_their_step"),
         ("the last line is not written", "== 0 or due.step == self.config.train.steps:\n            self._log", "== 0:\n            self._log", LINES),
+    ),
+    *_area(
+        "the run",
+        "runs/ending/final",
+        ("final pictures are of the weights", "model = state.evaluation_model\n    pictures", "model = state.model\n    pictures", PICTURES),
+        ("final scores are of the weights", "test = _scores(config, loop.evaluator, model)", "test = _scores(config, loop.evaluator, state.model)", SCORES),
+        ("the last state is tested, not the best", "    return step, replicate(processes.broadcast(found), loop.devices)", "    return step, last", BEST),
+        ("the best is tested with interim samples", "samples = config.eval.importance_samples", "samples = config.eval.interim_importance_samples", BEST),
+        ("validation images are tested", "Evaluator(config, loop.dataset.test,", "Evaluator(config, loop.dataset.scored_in_training,", BEST),
+    ),
+    *_area(
+        "the run",
+        "runs/ending/best",
+        ("the worst is the best", "is_better = nll < best.nll", "is_better = nll > best.nll", BEST),
+        ("of two equals the later is the best", "is_better = nll < best.nll", "is_better = nll <= best.nll", BEST),
+        ("a bound that is not finite may be the best", "else math.isfinite(nll)", "else True", BEST),
+        ("what could not be written is the best", "if found.step in saved)", "if found.step)", BEST),
+        ("a run that goes on forgets the best", "self._found = [] if best is None else [best]", "self._found = []", BEST),
+        ("a finished run is tested by another than its best", "        if is_finished:", "        if False:", BEST),
+    ),
+    *_area(
+        "the run",
+        "runs/fit",
+        ("validation images are drawn as test images are", 'streamed, "validation")', 'streamed)', BEST),
     ),
     *_area(
         "the run",
@@ -313,6 +339,7 @@ MUTANTS = [
         ("a digest of the arrays is not compared", "if manifest.digest_arrays(state) != description.state:", "if False:", "runs/test_checkpoint_manifest.py"),
         ("files are not verified", "description = manifest.verify(path, step)", "description = manifest._read(path / manifest.NAME)", "runs/test_checkpoint.py"),
         ("the oldest checkpoint is read", "for step in reversed(self.steps()):", "for step in self.steps():", "runs/test_checkpoint.py"),
+        ("the best is not kept", " - description.kept_as_best", "", BEST),
         ("one checkpoint too many is kept", "self.steps()[: -self._kept]", "self.steps()[: -self._kept - 1]", "runs/test_checkpoint.py::test_only_the_newest_are_kept"),
         ("the oldest are kept", "self.steps()[: -self._kept]", "self.steps()[self._kept :]", "runs/test_checkpoint.py::test_only_the_newest_are_kept"),
         ("a state that is not finite is saved", "and not np.isfinite(leaf).all()", "and np.isinf(leaf).all()", "runs/test_checkpoint.py::test_a_state_that_is_not_finite_is_never_saved"),
@@ -373,6 +400,27 @@ MUTANTS = [
         ("a split puts test images into training too", "return np.sort(ranks[tests:]), np", "return np.sort(ranks), np", "data/test_source.py"),
         ("a split takes the last images", "ranks = order.permutation(SPLIT_SEED, 0, count)", "ranks = np.arange(count)[::-1]", "data/test_files.py::test_npy_is_split_always_the_same_way"),
         ("a split of two may have no test image", "max(1, round(test_fraction * count))", "round(test_fraction * count)", "data/test_source.py"),
+    ),
+    *_area(
+        "data/load",
+        "data/validation",
+        ("validation images are trained on too", "np.sort(ranks[held:])", "np.sort(ranks)", SPLIT),
+        ("the validation images are the last ones", "ranks = order.permutation(VALIDATION_SEED, 0, count)", "ranks = np.arange(count)[::-1]", SPLIT),
+        ("the validation images are those that would test", "VALIDATION_SEED = 2**32 + 1", "VALIDATION_SEED = 2**32", SPLIT),
+        ("a run does not know which images validate", "digest.update(validated.tobytes())", "pass", SPLIT),
+        ("nothing may be left to train on", "if held >= count:", "if held > count:", SPLIT),
+    ),
+    *_area(
+        "data/load",
+        "data/memory_map",
+        ("a part is read as if it were the whole", "return gather(images.whole, images.which[indices])", "return gather(images.whole, indices)", SPLIT),
+    ),
+    *_area(
+        "data/load",
+        "data/sources/amat",
+        ("anything is called Larochelle's draw", "renamed={_found(*SIZES):", "renamed={_found(12, 4, 5):", "data/test_amat.py"),
+        ("a row may be cut short", "if len(words) != SIDE * SIDE:", "if False:", "data/test_amat.py"),
+        ("validation images are tested on", "sets if own else sets[:2]", "sets if own else [sets[0], sets[2]]", "data/test_amat.py"),
     ),
     *_area(
         "data/load",

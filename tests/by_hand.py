@@ -16,7 +16,7 @@ STREAMS = {
     name: number
     for number, name in enumerate(
         "weights posterior binarization static test_binarization test_posterior pictures dequantization "
-        "flips".split()
+        "flips validation_binarization validation_posterior".split()
     )
 }
 """The streams of random numbers, as every run so far has numbered them."""
@@ -117,9 +117,9 @@ def seen_in_step(config, images, step):
     return np.array(x), np.array(noise), which
 
 
-def scored_images(config, images):
-    """Test images are drawn once, by their index, and never mirrored."""
-    root = stream(config.seed, "test_binarization")
+def scored_images(config, images, split="test"):
+    """Test and validation images are drawn once, by their index, and never mirrored."""
+    root = stream(config.seed, f"{split}_binarization")
     return np.array([as_seen(image, fold_in(root, i), config.data) for i, image in enumerate(images)])
 
 
@@ -325,10 +325,10 @@ class Run:
 # --- evaluation -------------------------------------------------------------------------------------------
 
 
-def evaluate(config, model, images, samples):
+def evaluate(config, model, images, samples, split="test"):
     """Every number that an evaluation reports, of these images."""
     model, latents = in_float64(model), config.model.latent_dim
-    x, root = scored_images(config, images), stream(config.seed, "test_posterior")
+    x, root = scored_images(config, images, split), stream(config.seed, f"{split}_posterior")
     mean, log_scale = posterior(config, model, x)
     rate = 0.5 * (mean**2 + np.exp(2 * log_scale) - 1 - 2 * log_scale).sum(1)
     log_weights, log_likelihoods = [], []

@@ -155,19 +155,28 @@ def _value(declared: Any, given: Any, ranges: bool) -> Any:
     """The value as its declared type; raises _Unfit with what it must be."""
     kind, arguments = get_origin(declared), get_args(declared)
     if kind is Annotated:
-        value = _value(arguments[0], given, ranges)
+        try:
+            value = _value(arguments[0], given, ranges)
+        except _Unfit:
+            if get_origin(arguments[0]) not in (Union, types.UnionType):
+                raise
+            # What is right is said at once, and not type by type.
+            raise _Unfit(arguments[1].wanted) from None
         for limits in arguments[1:]:
             if ranges and isinstance(limits, Range) and not limits.holds(value):
                 raise _Unfit(limits.wanted)
         return value
     if kind in (Union, types.UnionType):
-        (inner,) = (one for one in arguments if one is not type(None))
-        if given is None:
+        if given is None and type(None) in arguments:
             return None
-        try:
-            return _value(inner, given, ranges)
-        except _Unfit as unfit:
-            raise _Unfit(f"{unfit}, or None") from None
+        unfit = []
+        for inner in arguments:
+            try:
+                if inner is not type(None):
+                    return _value(inner, given, ranges)
+            except _Unfit as error:
+                unfit.append(str(error))
+        raise _Unfit(" or ".join(unfit) + ", or None" * (type(None) in arguments))
     if kind is tuple:
         return _tuple(arguments[0], given)
     given = _plain(given)
@@ -187,7 +196,8 @@ def _choice(choices: tuple[str, ...], given: Any) -> str:
     if isinstance(given, str) and given in choices:
         return str.__str__(given)
     hint = suggest(given, list(choices)) if isinstance(given, str) else ""
-    raise _Unfit(f"{', '.join(choices[:-1])} or {choices[-1]}" + (f"; {hint}" if hint else ""))
+    listed = " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
+    raise _Unfit(listed + (f"; {hint}" if hint else ""))
 
 
 def _tuple(declared: Any, given: Any) -> tuple:

@@ -15,7 +15,7 @@ from jaxvae.config.kinds.optimizers import Adam, Optimizer
 from jaxvae.config.kinds.posteriors import DiagonalGaussian, Posterior
 from jaxvae.config.kinds.priors import Prior, StandardNormal
 from jaxvae.config.pixels import Pixels
-from jaxvae.config.ranges import Count, Path, Seed, Several, Share, Workers
+from jaxvae.config.ranges import Count, Part, Path, Seed, Several, Share, Workers
 
 Binarization = Literal["none", "threshold", "static", "dynamic"]
 Precision = Literal["float32", "bfloat16"]
@@ -40,9 +40,13 @@ class Data:
     """keep: images as they are, all gray or all RGB. gray, rgb: convert every image."""
     test_fraction: Share = 0.1
     """Where there is no test set: this share of the images, always the same ones, is kept for testing."""
+    validation: Part | None = None
+    """Images that choose the best checkpoint; only it is tested, once, at the end. A share of the training
+    images (0.1) or so many of them (5000), always the same ones, which are not trained on; own: the
+    validation set that lies beside train and test; None: evaluations during training are on test images."""
     binarization: Binarization = "dynamic"
-    """none: pixels / 255. threshold: pixel > 127. static: one Bernoulli draw per image, fixed by
-    the seed. dynamic: a new draw each time an image is visited."""
+    """none: pixels / 255. threshold: pixel > 127. static: this run's own Bernoulli draw, one per image, fixed
+    by the seed. dynamic: a new draw each time an image is visited."""
     dequantization: Literal["none", "uniform"] = "none"
     """uniform, without binarization: (pixel + u) / 256 with u uniform in [0, 1), a new draw each visit, so
     that a density bounds the probability of the 8-bit image."""
@@ -109,11 +113,11 @@ class Train:
     log_every: Count = 100
     """Steps between two lines of training metrics (each the mean over those steps)."""
     eval_every: Count = 2_000
-    """Steps between two evaluations on the whole test set."""
+    """Steps between two evaluations on the whole test set, or, with data.validation, validation set."""
     checkpoint_every: Count = 1_000
     """Steps between two checkpoints."""
     checkpoints_kept: Count = 3
-    """How many of the newest checkpoints stay on disk."""
+    """How many of the newest checkpoints stay on disk; with data.validation, the best one too."""
     devices: Count | None = None
     """How many devices share each batch; None: all there are."""
     precision: Precision = "float32"
@@ -131,14 +135,14 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Eval:
-    """How the test set is scored."""
+    """How test and validation images are scored."""
 
     importance_samples: Count = 512
     """Samples per image in the final importance-weighted bound, whose negative is the nll."""
     interim_importance_samples: Count = 16
     """The same at the evaluations during training."""
     batch_size: Count = 500
-    """Test images scored at once, over all devices together (rounded up to a multiple of them)."""
+    """Images scored at once, over all devices together (rounded up to a multiple of them)."""
     grid: Several = 10
     """Sample and reconstruction pictures show grid x grid images."""
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 MOST = 2**31 - 1
 MOST_WORKERS = 256
@@ -56,6 +56,14 @@ Decay = Annotated[float, Range(lambda value: 0 <= value < 1, "at least 0 and bel
 Portion = Annotated[float, between(0, 1)]
 Rise = Annotated[float, Range(lambda value: 0 < value <= 1, "above 0 and 1 or less")]
 Share = Annotated[float, Range(lambda value: 0 < value < 1, "above 0 and below 1")]
+Part = Annotated[
+    int | float | Literal["own"],
+    Range(
+        lambda part: part == "own" or 0 < part < 1 or (isinstance(part, int) and 1 <= part <= MOST),
+        "a share above 0 and below 1, a whole number of images, or own",
+    ),
+]
+"""A part of the training images, or a set of its own."""
 Scale = Annotated[float, Range(lambda value: 1e-3 <= value <= 1e3, "from 0.001 to 1000")]
 Components = Annotated[int, between(1, 1000)]
 Widths = Annotated[

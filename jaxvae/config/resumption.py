@@ -1,5 +1,9 @@
 """Which fields may have other values when a run goes on?"""
 
+CHOOSES_THE_BEST = frozenset({"eval.interim_importance_samples"})
+"""Fields that may differ only without ``data.validation``: bounds of more samples are better, so that those
+of two numbers of samples cannot say which checkpoint is the best."""
+
 WHICH_PIXELS = frozenset(
     {
         "data.name",

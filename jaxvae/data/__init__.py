@@ -2,7 +2,8 @@
 
 - ``load``: the door by which every source enters. ``sources/``: one file for each kind of source.
 - ``given_arrays``: a Python caller's arrays.
-- ``dataset``: what a set of images is. ``decoded_cache``, ``packing``: decoded once, kept beside the source.
+- ``dataset``: what a set of images is. ``validation``: which images choose the best checkpoint.
+- ``decoded_cache``, ``packing``: decoded once, kept beside the source.
 - ``memory_map``: images that may be larger than memory. ``placement``, ``streaming``: to the devices.
 - ``memory_needs``: does a run fit? ``advice``: which settings suit the images? ``summary``: what is in a set?
 - ``image_grid``: images as one picture.

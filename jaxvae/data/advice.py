@@ -7,7 +7,7 @@ from jaxtyping import Int, UInt8
 
 from jaxvae.config import Config, Gaussian
 from jaxvae.config.pixels import is_discrete
-from jaxvae.data.memory_map import blocks, gather
+from jaxvae.data.memory_map import Images, blocks, gather
 
 NEARLY = 16
 """Levels within this distance of 0 or 255 count as black or white."""
@@ -26,7 +26,7 @@ SUGGESTED = (
 )
 
 
-def histogram(images: UInt8[np.ndarray, "example height width channel"]) -> Int[np.ndarray, "256"]:
+def histogram(images: Images) -> Int[np.ndarray, "256"]:
     """How many pixels have each level."""
     levels = np.zeros(256, np.int64)
     for block in blocks(images):
@@ -37,7 +37,7 @@ def histogram(images: UInt8[np.ndarray, "example height width channel"]) -> Int[
 
 
 def sample(
-    images: UInt8[np.ndarray, "example height width channel"],
+    images: Images,
 ) -> UInt8[np.ndarray, "some row column channel"]:
     """Evenly spaced images, at least one, and of large images evenly spaced pixels: about ``SAMPLED`` pixels
     together."""
@@ -74,7 +74,7 @@ def darkness(levels: Int[np.ndarray, "256"]) -> str | None:
     )
 
 
-def warnings(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> list[str]:
+def warnings(config: Config, images: Images) -> list[str]:
     """Warnings about settings that do not suit the training images or the length of the run, with flags that
     do."""
     return [*_about_length(config), *_about_pixels(config, histogram(sample(images)))]

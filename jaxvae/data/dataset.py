@@ -3,14 +3,15 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from jaxvae.data.memory_map import digest_images
+from jaxvae.data.memory_map import Images, digest_images
 from jaxvae.errors import UserError
 from jaxvae.training import order
 
@@ -51,7 +52,8 @@ class Pictures(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """Training and test images as they were stored: 8 bits a channel. Large ones are memory maps."""
+    """Training, test and maybe validation images as they were stored: 8 bits a channel. Large ones are memory
+    maps, or a ``Chosen`` part of one."""
 
     train: UInt8[np.ndarray, "train height width channel"]
     test: UInt8[np.ndarray, "test height width channel"]
@@ -61,10 +63,39 @@ class Dataset(NamedTuple):
     """The value of ``digest()``, if it is already known."""
     remarks: str = ""
     """What was read and what was skipped, by kind and number, in one line; may be empty."""
+    validation: UInt8[np.ndarray, "validation height width channel"] | None = None
+    """What the best checkpoint is chosen by; none of them is among the training images."""
+    chosen: str = ""
+    """How the validation images were chosen, in words."""
+
+    @property
+    def scored_in_training(self) -> Images:
+        """The images of evaluations during training."""
+        return self.test if self.validation is None else self.validation
 
     def digest(self) -> str:
-        """SHA-256 over the shapes and pixels of both sets. A run recognises its images by it."""
-        return self.noted_digest or digest_images(self.train, self.test)
+        """SHA-256 over the shapes and pixels of all sets; of a set whose validation images were taken from
+        its training images, over that of the whole set and their numbers. A run recognises its images by
+        it."""
+        return self.noted_digest or digest_images(self.train, self.test, *self.sets()[1:-1])
+
+    def sets(self) -> list[Images]:
+        """Training images, validation images if there are, test images."""
+        validation = [] if self.validation is None else [self.validation]
+        return [self.train, *validation, self.test]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images."""
+        return sum(images.nbytes for images in self.sets())
+
+
+def dataset_of(
+    sets: Sequence[np.ndarray], title: str, noted_digest: str | None = None, remarks: str = ""
+) -> Dataset:
+    """The training, test and, if there is a third set, validation images."""
+    validation = sets[2] if len(sets) == 3 else None
+    return Dataset(sets[0], sets[1], title, noted_digest, remarks, validation)
 
 
 def refuse_no_images(given: Any) -> None:
@@ -72,7 +103,9 @@ def refuse_no_images(given: Any) -> None:
     for testing, all of one shape."""
     if not isinstance(given, Dataset):
         raise UserError(f"dataset must be a Dataset(train, test), not of type {type(given).__name__}")
-    for name, images in (("train", given.train), ("test", given.test)):
+    named = {"train": given.train, "test": given.test}
+    named |= {} if given.validation is None else {"validation": given.validation}
+    for name, images in named.items():
         is_array = isinstance(images, np.ndarray)
         if not is_array or images.dtype != np.uint8 or images.ndim != 4 or images.size == 0:
             kind = f"{images.dtype} of shape {images.shape}" if is_array else type(images).__name__
@@ -80,11 +113,12 @@ def refuse_no_images(given: Any) -> None:
                 f"dataset.{name} must be a NumPy array of uint8, images x height x width x channels, "
                 f"not {kind}"
             )
-    if given.train.shape[1:] != given.test.shape[1:]:
-        raise UserError(
-            f"images of dataset.train have the shape {given.train.shape[1:]} and those of dataset.test "
-            f"{given.test.shape[1:]}: they must be equal"
-        )
+    for name, images in named.items():
+        if given.train.shape[1:] != images.shape[1:]:
+            raise UserError(
+                f"images of dataset.train have the shape {given.train.shape[1:]} and those of dataset.{name} "
+                f"{images.shape[1:]}: they must be equal"
+            )
 
 
 class Source(NamedTuple):
@@ -95,14 +129,18 @@ class Source(NamedTuple):
     """The decoded images are stored beside this path."""
     files: Sequence[Path]
     """The images depend on the content of these files and on nothing else."""
-    open: Callable[[], tuple[Pictures, Pictures | None]]
-    """Training and test images; None: there is no test set."""
+    open: Callable[[], Sequence[Pictures]]
+    """Training images; test images, if there are; validation images, if ``data.validation`` is own."""
     uses: frozenset[str]
     """Which of ``OPTIONS`` have an effect on this source."""
     remarks: tuple[str, ...] = ()
     """Facts known before it is opened, such as files beside the images that are not read."""
-    ready: Callable[[], tuple[np.ndarray, np.ndarray] | None] = lambda: None
-    """Training and test images, if they are arrays that need no decoding; else None."""
+    ready: Callable[[], Sequence[np.ndarray] | None] = lambda: None
+    """The same, if they are at least two arrays that need no decoding; else None."""
+    has_validation: bool = False
+    """Whether it gives validation images of its own."""
+    renamed: Mapping[str, str] = MappingProxyType({})
+    """Another title, by a remark that is made when it is decoded."""
 
 
 OPTIONS = {

@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxvae.config import Data
-from jaxvae.data.dataset import Dataset, Source, identity, one_line, regular_status
+from jaxvae.data.dataset import Dataset, Source, dataset_of, identity, one_line, regular_status
 from jaxvae.data.memory_map import digest_images
-from jaxvae.data.packing import FEW, pack
+from jaxvae.data.packing import FEW, array_names, pack
 from jaxvae.data.sources.folders import SKIP_HINT
 from jaxvae.errors import RunError, UserError, printable
 from jaxvae.system.atomic_files import read_json, write_json
@@ -35,13 +35,12 @@ VERSION = 2
 """Version of the decoding; part of the key."""
 CONTENT = "content.json"
 """Records the identities of the source's files and the digest of their content."""
-_ARRAYS = ("train.npy", "test.npy")
 _PARTIAL = re.compile(r"[0-9a-f]+-[0-9a-f]{16}\.partial")
 """Names of folders in which arrays are being written."""
 
 
 def decoded(source: Source, data: Data) -> Dataset:
-    """The images of a source as two memory maps, decoded now if they were not decoded before.
+    """The images of a source as memory maps, one for each set, decoded now if they were not decoded before.
 
     Waits for another process that decodes the same images. A process that is killed while it decodes leaves
     nothing that is used, because a folder gets its final name when everything in it is on the disk. If the
@@ -94,6 +93,8 @@ def _key(source: Source, data: Data, folder: Path) -> str:
         "unreadable": data.unreadable,
         "content": _content(source, data, folder),
     }
+    if source.has_validation:
+        options["validation"] = "own"
     return hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
 
 
@@ -180,23 +181,25 @@ def _decode_alone(source: Source, data: Data, done: Path) -> None:
 def _open(source: Source, done: Path) -> Dataset | None:
     """The decoded images in ``done``; None if there are none. An incomplete or changed folder is removed."""
     try:
-        train, test = (np.load(done / name, mmap_mode="r") for name in _ARRAYS)
+        names = array_names(2 + source.has_validation)
+        sets = [np.load(done / name, mmap_mode="r") for name in names]
         note = json.loads((done / "images.json").read_text())
-        _vouch(done, note, train, test)
+        _vouch(done, note, names, *sets)
         listed = len(note["left_out"]) > FEW
         where = f"all that were left out are in {printable(done / 'images.json')}" if listed else ""
         said = one_line([*note["remarks"], where, *source.remarks])
-        return Dataset(train, test, source.title, note["digest"], said)
+        title = next((source.renamed[one] for one in note["remarks"] if one in source.renamed), source.title)
+        return dataset_of(sets, title, note["digest"], said)
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         if done.is_dir():
             shutil.rmtree(done)
         return None
 
 
-def _vouch(done: Path, note: dict[str, Any], *arrays: np.ndarray) -> None:
+def _vouch(done: Path, note: dict[str, Any], names: Sequence[str], *arrays: np.ndarray) -> None:
     """Raises ValueError if the arrays differ from those that were recorded. They are read only if their files
     have other identities than recorded, for example after the folder was copied."""
-    files = {name: identity(done / name) for name in _ARRAYS}
+    files = {name: identity(done / name) for name in names}
     if files == note["files"]:
         return
     if digest_images(*arrays) != note["digest"]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from jaxvae.config import Data
 from jaxvae.config.fields import IN_MEMORY
-from jaxvae.data.dataset import OPTIONS, Dataset, Source, one_line
-from jaxvae.data.memory_map import blocks
+from jaxvae.data.dataset import OPTIONS, Dataset, Source, dataset_of, one_line
+from jaxvae.data.memory_map import Images, blocks
 from jaxvae.data.sources.idx import decode_idx
+from jaxvae.data.validation import refuse_no_validation, with_validation
 from jaxvae.errors import UserError, printable
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 
 def load(config: Data) -> Dataset:
-    """The images that ``data.name`` names; raises UserError if there are none, or if they cannot be used."""
+    """The images that ``data.name`` names, with their validation set if ``data.validation`` asks for one;
+    raises UserError if there are none, or if they cannot be used."""
     begun = _begun.pop(config, None)
-    return begun.result() if begun is not None else _load(config)
+    return begun.result() if begun is not None else with_validation(_load(config), config)
 
 
 def begin_loading(config: Data) -> None:
@@ -40,7 +42,7 @@ def begin_loading(config: Data) -> None:
         return
     refuse_useless(config, BUNDLED, frozenset())
     thread = ThreadPoolExecutor(1, "data")
-    _begun[config] = thread.submit(_load, config)
+    _begun[config] = thread.submit(lambda: with_validation(_load(config), config))
     thread.shutdown(wait=False)
 
 
@@ -63,12 +65,12 @@ def _load(config: Data) -> Dataset:
     background(config)
     source = _source(config)
     refuse_useless(config, source.title, source.uses)
+    if config.validation == "own" and not source.has_validation:
+        refuse_no_validation(source.title)
     ready = source.ready()
-    return (
-        decoded(source, config)
-        if ready is None
-        else Dataset(*ready, source.title, None, one_line(source.remarks))
-    )
+    if ready is None:
+        return decoded(source, config)
+    return dataset_of(ready, source.title, remarks=one_line(source.remarks))
 
 
 def _source(config: Data) -> Source:
@@ -117,9 +119,7 @@ def refuse_useless(config: Data, title: str, uses: frozenset[str]) -> None:
             raise UserError(f"--data.{name} {printable(value)} is of no use with {title}: {what}")
 
 
-def pixel_mean(
-    images: UInt8[np.ndarray, "example height width channel"], config: Data
-) -> Float32[np.ndarray, "height width channel"]:
+def pixel_mean(images: Images, config: Data) -> Float32[np.ndarray, "height width channel"]:
     """Mean over the training images after preprocessing, each pixel in [0, 1]."""
     total = np.zeros(images.shape[1:], np.uint64)
     for block in blocks(images):

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -19,10 +20,52 @@ from jaxvae.system.platforms import read_at
 BLOCK_BYTES = 2**25
 
 
+class Chosen:
+    """Some of the images of a memory map, by their numbers: an array of them, of which nothing is read before
+    it is asked for. ``numpy.asarray`` reads all."""
+
+    def __init__(self, whole: np.ndarray, which: Int[np.ndarray, " some"]):
+        self.whole, self.which = whole, which
+        self.shape: tuple[int, ...] = (len(which), *whole.shape[1:])
+        self.dtype = whole.dtype
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return gather(self.whole, np.asarray(self.which[index]))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return gather(self.whole, self.which)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the images, were they in memory."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def filename(self) -> Any:
+        """The file that the images are in."""
+        return getattr(self.whole, "filename", None)
+
+
+Images = UInt8[np.ndarray, "example height width channel"] | Chosen
+"""A set of images, maybe larger than memory."""
+
+
+def choose(
+    images: UInt8[np.ndarray, "example height width channel"], which: Int[np.ndarray, " some"]
+) -> UInt8[np.ndarray, "some height width channel"] | Chosen:
+    """``images[which]``; of a memory map, without reading them."""
+    return images[which] if _file(images) is None else Chosen(images, which)
+
+
 def gather(
-    images: UInt8[np.ndarray, "example height width channel"], indices: Int[np.ndarray, "*rows"]
+    images: Images, indices: Int[np.ndarray, "*rows"]
 ) -> UInt8[np.ndarray, "*rows height width channel"]:
     """``images[indices]``; of a memory map, only these are read. Raises RunError if they cannot be read."""
+    if isinstance(images, Chosen):
+        return gather(images.whole, images.which[indices])
     mapped = _file(images)
     if mapped is None:
         return images[indices]
@@ -32,9 +75,9 @@ def gather(
     return taken.reshape(*indices.shape, *images.shape[1:])
 
 
-def file_status(images: np.ndarray) -> tuple[int, ...] | None:
+def file_status(images: np.ndarray | Chosen) -> tuple[int, ...] | None:
     """Numbers that change when the file of a memory map is written or replaced; None without a file."""
-    mapped = _file(images)
+    mapped = _file(images.whole if isinstance(images, Chosen) else images)
     if mapped is None:
         return None
     try:
@@ -44,12 +87,11 @@ def file_status(images: np.ndarray) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def blocks(
-    images: UInt8[np.ndarray, "example height width channel"],
-) -> Iterator[UInt8[np.ndarray, "part height width channel"]]:
+def blocks(images: Images) -> Iterator[UInt8[np.ndarray, "part height width channel"]]:
     """All images in order, in blocks of about ``BLOCK_BYTES``."""
-    mapped, size = _file(images), math.prod(images.shape[1:])
+    size = math.prod(images.shape[1:])
     count = max(1, BLOCK_BYTES // size)
+    mapped = None if isinstance(images, Chosen) else _file(images)
     for start in range(0, len(images), count):
         block = images[start : start + count]
         if mapped is not None:
@@ -58,7 +100,7 @@ def blocks(
         yield block
 
 
-def digest_images(*sets: UInt8[np.ndarray, "_example height width channel"]) -> str:
+def digest_images(*sets: UInt8[np.ndarray, "_example height width channel"] | Chosen) -> str:
     """SHA-256 over the shapes and pixels of all the sets."""
     digest = hashlib.sha256()
     for images in sets:

@@ -46,8 +46,8 @@ class Need(NamedTuple):
 def needs(
     config: Config, tests: int, image_shape: tuple[int, ...], state: int, devices: int, steps: int
 ) -> list[Need]:
-    """Lower bounds for what each device must hold in a run with ``tests`` test images, a state of ``state``
-    bytes, and calls of ``steps`` steps."""
+    """Lower bounds for what each device must hold in a run that scores ``tests`` images at most, a state of
+    ``state`` bytes, and calls of ``steps`` steps."""
     batch, grid = config.train.batch_size, config.eval.grid
     scored = min(config.eval.batch_size, tests)
     image = math.prod(image_shape) * FLOAT
@@ -56,7 +56,7 @@ def needs(
     each = [
         ("weights, Adam's averages and a checkpoint's copy take", 2 * state, widths),
         ("a device's part of a batch takes", batch * image // devices, ["train.batch_size"]),
-        ("a device's part of a test batch takes", scored * image // devices, ["eval.batch_size"]),
+        ("a device's part of a scored batch takes", scored * image // devices, ["eval.batch_size"]),
         # Once as numbers, and once as the sheet, whose tiles are enlarged.
         ("the sample pictures take", 2 * grid**2 * image, ["eval.grid"]),
     ]

@@ -28,6 +28,11 @@ AT_ONCE = 256
 """How many pictures are decoded before they are written."""
 
 
+def array_names(sets: int) -> list[str]:
+    """The files of so many sets."""
+    return ["train.npy", "test.npy", "validation.npy"][:sets]
+
+
 def pack(source: Source, data: Data, done: Path) -> None:
     """Decodes the source's images into the folder ``done``, which appears when its files are on the disk.
 
@@ -35,28 +40,31 @@ def pack(source: Source, data: Data, done: Path) -> None:
     """
     import_formats()
     seen = _Seen(Counter(), Counter(), {})
-    train, test = source.open()
+    sets = list(source.open())
     if data.unreadable == "skip":
-        train, test = _readable(train, source, seen), test and _readable(test, source, seen)
-    if test is None:
+        sets = [_readable(pictures, source, seen) for pictures in sets]
+    train = sets[0]
+    if len(sets) == 1:
         if train.size < 2:
             raise UserError(f"{source.title} holds a single image: there must be two, to train and to test")
-        train, test = (subset(train, which) for which in split(train.size, data.test_fraction))
+        sets = [subset(train, which) for which in split(train.size, data.test_fraction)]
+        train = sets[0]
     shape = _read(train, 0).pixels.shape
-    total = train.size + test.size
+    total = sum(pictures.size for pictures in sets)
     needed, free = total * math.prod(shape), shutil.disk_usage(done.parent).free
     if needed > free:
         # Checked now, because decoding may take hours.
         message = f"{needed / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free"
         raise OSError(errno.ENOSPC, message, str(done.parent))
+    names = array_names(len(sets))
     partial = done.with_name(f"{done.name}-{secrets.token_hex(8)}.partial")
     try:
         # Inside ``try``, because a signal may raise an exception at any moment.
         partial.mkdir()
         with tqdm(desc=f"Decoding {source.title}, once", total=total, unit="image", disable=None) as bar:
-            for name, pictures in (("train.npy", train), ("test.npy", test)):
+            for name, pictures in zip(names, sets, strict=True):
                 _write(partial / name, pictures, train.name(0), shape, seen, bar)
-        files = {name: identity(partial / name) for name in ("train.npy", "test.npy")}
+        files = {name: identity(partial / name) for name in names}
         arrays = [np.load(partial / name, mmap_mode="r") for name in files]
         note = {"digest": digest_images(*arrays), "files": files, "source": source.title}
         note |= {"remarks": seen.remarks(train.remark), "left_out": dict(sorted(seen.left_out.items()))}

@@ -25,12 +25,19 @@ SHARE = 0.5
 
 
 class Places(NamedTuple):
-    """Which of the two sets are streamed."""
+    """Which of the sets are streamed."""
 
     train_streams: bool
     test_streams: bool
     memory: int
     """Bytes of memory of one device, of which images may fill ``SHARE``."""
+    validation_streams: bool | None = None
+    """None: there are no validation images."""
+
+    @property
+    def any_streams(self) -> bool:
+        """Whether any set is streamed."""
+        return bool(self.train_streams or self.test_streams or self.validation_streams)
 
     def steps_at_most(self, config: Config, dataset: Dataset) -> int:
         """How many steps one call may take."""
@@ -51,7 +58,7 @@ class Places(NamedTuple):
 
     def check(self, data: Data) -> None:
         """Raises UserError if ``data.workers`` was set but nothing is streamed."""
-        if not (self.train_streams or self.test_streams) and data.workers != Data().workers:
+        if not self.any_streams and data.workers != Data().workers:
             raise UserError(
                 f"--data.workers {data.workers} does nothing: the images are {self.describe()}, and nothing "
                 "is streamed. Add --data.placement stream, or leave it out"
@@ -60,37 +67,43 @@ class Places(NamedTuple):
     def describe(self) -> str:
         """The placement in words, for messages."""
         limit = f"{SHARE * self.memory / 1e9:.1f} GB would fit"
-        if self.train_streams and self.test_streams:
-            return f"streamed ({limit})"
-        if self.train_streams:
-            return f"the training images streamed ({limit}), the test images on each device"
-        if self.test_streams:
-            return f"the training images on each device, the test images streamed ({limit})"
-        return f"on each device ({limit})"
+        streams = {"training": self.train_streams, "test": self.test_streams}
+        if self.validation_streams is not None:
+            streams = {"training": self.train_streams, "validation": self.validation_streams} | streams
+        if len({*streams.values()}) == 1:
+            return f"{'streamed' if self.train_streams else 'on each device'} ({limit})"
+        streamed = " and ".join(name for name, streams_ in streams.items() if streams_)
+        held = " and ".join(name for name, streams_ in streams.items() if not streams_)
+        streamed, held = f"the {streamed} images streamed ({limit})", f"the {held} images on each device"
+        return f"{streamed}, {held}" if self.train_streams else f"{held}, {streamed}"
 
 
 def choose_places(placement: Placement, dataset: Dataset, devices: Sequence[Device]) -> Places:
-    """Where each set lives: as ``placement`` says, or for ``auto`` by size: both sets resident, or one, or
-    none. With several processes, the first process decides.
+    """Where each set lives: as ``placement`` says, or for ``auto`` by size: resident as long as they fit, in
+    the order in which they are needed: training, validation, test images. With several processes, the first
+    process decides.
 
     If anything is streamed this imports Grain, so it must be called before other threads import anything.
     Raises UserError if Grain is not installed.
     """
     places = _choose(placement, dataset, device_memory(local_devices(devices)))
-    if places.train_streams or places.test_streams:
+    if places.any_streams:
         import_grain()
     return places
 
 
 def _choose(placement: Placement, dataset: Dataset, memory: int) -> Places:
+    validates = dataset.validation is not None
     if placement != "auto":
-        return Places(placement == "stream", placement == "stream", memory)
-    room = SHARE * memory
-    train_streams = dataset.train.nbytes > room
-    room -= 0 if train_streams else dataset.train.nbytes
-    found = np.asarray([train_streams, dataset.test.nbytes > room, memory], np.int64)
-    train_streams, test_streams, memory = processes.broadcast(found).tolist()
-    return Places(bool(train_streams), bool(test_streams), memory)
+        streams = placement == "stream"
+        return Places(streams, streams, memory, streams if validates else None)
+    room, found = SHARE * memory, []
+    for images in dataset.sets():
+        found.append(images.nbytes > room)
+        room -= 0 if found[-1] else images.nbytes
+    *found, memory = processes.broadcast(np.asarray([*found, memory], np.int64)).tolist()
+    train, *validation, test = map(bool, found)
+    return Places(train, test, memory, *validation)
 
 
 def device_memory(devices: Sequence[Device]) -> int:

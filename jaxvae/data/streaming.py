@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Int, UInt8
 
 from jaxvae.config import Config
-from jaxvae.data.memory_map import file_status, gather
+from jaxvae.data.memory_map import Images, file_status, gather
 from jaxvae.errors import RunError, UserError
 from jaxvae.training.fused_steps import call_indices
 from jaxvae.training.parallel import Device, local_part, shard_local
@@ -20,7 +20,7 @@ CHUNK_BYTES = 2**26
 """The most bytes that one call's images may take, unless a single batch is larger."""
 
 
-def rows_at_most(batch_size: int, images: UInt8[np.ndarray, "example height width channel"]) -> int:
+def rows_at_most(batch_size: int, images: Images) -> int:
     """How many batches one chunk may hold."""
     return max(1, CHUNK_BYTES // (batch_size * math.prod(images.shape[1:])))
 
@@ -37,7 +37,7 @@ class ImageStream:
 
     def __init__(
         self,
-        images: UInt8[np.ndarray, "example height width channel"],
+        images: Images,
         rows: Callable[[int], Int[np.ndarray, "device row local"]],
         count: int,
         devices: Sequence[Device],
@@ -80,7 +80,7 @@ class ImageStream:
 class _Chunks:
     """Chunks by number, in the form that Grain requires of a data source."""
 
-    def __init__(self, images: np.ndarray, rows: Callable[[int], np.ndarray], count: int):
+    def __init__(self, images: Images, rows: Callable[[int], np.ndarray], count: int):
         self._images: Any = images
         self._rows, self._count = rows, count
         self._status = file_status(images)
@@ -126,7 +126,7 @@ class TrainFeed(ImageStream):
     def __init__(
         self,
         config: Config,
-        images: UInt8[np.ndarray, "example height width channel"],
+        images: Images,
         devices: Sequence[Device],
         start: int,
         stop: int,

@@ -27,7 +27,7 @@ def summarize(config: Data, picture: Path) -> str:
     dataset = load(config)
     places = choose_places(config.placement, dataset, devices)
     places.check(config)
-    train, test = dataset.train, dataset.test
+    train, test, validation = dataset.train, dataset.test, dataset.validation
     height, width, channel = train.shape[1:]
     levels = histogram(train)
     used = np.flatnonzero(levels)
@@ -42,11 +42,12 @@ def summarize(config: Data, picture: Path) -> str:
     rows = [
         ("files", dataset.remarks),
         ("training images", f"{len(train):,}"),
+        ("validation", None if validation is None else f"{len(validation):,} images: {dataset.chosen}"),
         ("test images", f"{len(test):,}"),
         ("size", f"{height} x {width} pixels, {channel} channel{'s' * (channel > 1)}"),
         ("values", f"{used[0]} to {used[-1]}, {len(used)} of 256 levels, mean {mean:.2f}"),
         ("warning", darkness(levels)),
-        ("bytes", f"{train.nbytes + test.nbytes:,}: {places.describe()}"),
+        ("bytes", f"{dataset.nbytes:,}: {places.describe()}"),
         ("SHA-256", dataset.digest()),
         ("kept in", printable(Path(kept).parent) if (kept := getattr(train, "filename", None)) else None),
         ("suits", suits(levels, channel)),

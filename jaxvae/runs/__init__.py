@@ -6,5 +6,6 @@
 - ``checkpoint``, ``checkpoint_manifest``: states that are whole. ``metrics``: ``metrics.jsonl``.
 - ``loggers``: to whom numbers and pictures are given: files, the console, a user's own.
 - ``goodput``: where the wall time went. ``progress``: what the person watching sees.
+- ``ending/``: which state is tested, and what is scored when training has ended.
 - ``run``: a run to read from, and its first state.
 """

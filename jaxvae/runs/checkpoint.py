@@ -53,7 +53,7 @@ def snapshot(state: PyTree) -> PyTree:
 
 
 class Checkpoints:
-    """The checkpoints of one run. Only the newest ``kept`` are kept."""
+    """The checkpoints of one run. Only the newest ``kept`` are kept, and the best."""
 
     def __init__(self, folder: Path, kept: int):
         # Orbax refuses relative paths.
@@ -101,7 +101,7 @@ class Checkpoints:
 
     def clean(self, damaged: dict[int, str]) -> None:
         """Renames damaged checkpoints to ``STEP.damaged`` and removes those that a kill left half-written."""
-        for step in damaged:
+        for step in damaged.keys() & {*self.steps()}:
             shutil.rmtree(self._aside(step), ignore_errors=True)
             (self.folder / str(step)).rename(self._aside(step))
         for entry in list(self.folder.glob(f"*{PARTIAL}")):
@@ -175,7 +175,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             raise self._write_error(step, size, error) from error
         self._remove(self._aside(step))
-        for old in self.steps()[: -self._kept]:
+        for old in {*self.steps()[: -self._kept]} - description.kept_as_best:
             self._remove(self.folder / str(old))
 
     def _remove(self, path: Path) -> None:

@@ -20,6 +20,14 @@ class DamagedError(Exception):
     """A checkpoint differs from what was written; says which file, and how."""
 
 
+class Best(NamedTuple):
+    """The checkpoint with the best bound on validation images."""
+
+    step: int
+    nll: float
+    """Minus its importance-weighted bound there, in nats an image."""
+
+
 class Manifest(NamedTuple):
     """The content of ``digest.json``."""
 
@@ -32,6 +40,17 @@ class Manifest(NamedTuple):
     """Size in bytes and SHA-256 of each file, by its path in the checkpoint."""
     record: dict[str, Any]
     """What else the run stores with the state."""
+
+    @property
+    def best(self) -> Best | None:
+        """The best checkpoint up to this one."""
+        found = self.record.get("best")
+        return None if found is None else Best(**found)
+
+    @property
+    def kept_as_best(self) -> set[int]:
+        """The steps that are kept, however old, as long as this checkpoint is the newest."""
+        return set() if self.best is None else {self.best.step}
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""How good is the model? Every test image, exactly once."""
+"""How good is the model? Every test, or validation, image, exactly once."""
 
 import contextlib
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from jaxvae.config import Config
-from jaxvae.data.memory_map import gather
+from jaxvae.data.memory_map import Images, gather
 from jaxvae.data.streaming import ImageStream, rows_at_most
 from jaxvae.models.objectives import Bounds, importance_weighted_bounds
 from jaxvae.models.preprocessing import preprocess
@@ -42,15 +42,16 @@ class Evaluator:
     The binarisation draw and the noise of an image are functions of (seed, its index): two evaluations
     of the same weights agree, and more importance samples only add draws. Always float32, at the highest
     precision of matrix products that the device has. The images are on every device, or, ``streamed``, are
-    read again for each evaluation; the scores are the same.
+    read again for each evaluation; the scores are the same. Each ``split`` has draws of its own.
     """
 
     def __init__(
         self,
         config: Config,
-        images: UInt8[np.ndarray, "example height width channel"],
+        images: Images,
         devices: Sequence[Device],
         streamed: bool = False,
+        split: Literal["test", "validation"] = "test",
     ):
         self._config, self._devices, self._streamed = config, devices, streamed
         self._count = len(images)
@@ -58,9 +59,9 @@ class Evaluator:
         self._on_host = images
         pairs = min(config.eval.grid * (config.eval.grid // 2), self._count)
         shown = gather(images, np.arange(pairs))
-        keys = tuple(stream(config.seed, name) for name in _STREAMS)
+        keys = tuple(stream(config.seed, name) for name in _STREAMS[split])
         self._keys, self._shown = replicate((keys, shown), devices)
-        self._images = None if streamed else replicate(images, devices)
+        self._images = None if streamed else replicate(np.asarray(images), devices)
         self._score = self.map_scores(devices)
         self._draw = jax.jit(self._draw_pictures)
 
@@ -169,7 +170,7 @@ class Evaluator:
         }
 
     def pictures(self, model: AbstractVAE) -> tuple[Array, Array]:
-        """Starts drawing ``grid^2`` samples, and half as many test images beside their reconstructions."""
+        """Starts drawing ``grid^2`` samples, and half as many images beside their reconstructions."""
         # Before JAX 0.8 what training returns is on the devices in a way that only pmap takes as it is.
         here = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, model)
         return self._draw(replicate(here, self._devices), self._shown, self._keys)
@@ -207,4 +208,7 @@ class Evaluator:
         return jax.vmap(model.sample)(latents), both.reshape(-1, *x.shape[1:])
 
 
-_STREAMS = (Stream.TEST_BINARIZATION, Stream.TEST_POSTERIOR, Stream.PICTURES)
+_STREAMS = {
+    "test": (Stream.TEST_BINARIZATION, Stream.TEST_POSTERIOR, Stream.PICTURES),
+    "validation": (Stream.VALIDATION_BINARIZATION, Stream.VALIDATION_POSTERIOR, Stream.PICTURES),
+}

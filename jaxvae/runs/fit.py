@@ -18,19 +18,22 @@ from jaxvae.data.advice import warnings
 from jaxvae.data.dataset import refuse_no_images
 from jaxvae.data.load import BUNDLED, Dataset, load
 from jaxvae.data.placement import choose_places, refuse_what_cannot_fit
+from jaxvae.data.validation import with_validation
 from jaxvae.errors import RunError, UserError
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.checkpoint import Checkpoints, Restored
+from jaxvae.runs.checkpoint_manifest import Best
+from jaxvae.runs.ending.best import damage
+from jaxvae.runs.ending.final import finish
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.folder import Workdir
 from jaxvae.runs.goodput import Goodput
-from jaxvae.runs.loggers import Console, JSONLines, Logger, PNGFiles
-from jaxvae.runs.loop import Loop, Outputs, writing
+from jaxvae.runs.loggers import Console, JSONLines, Logger, Outputs, PNGFiles, writing
+from jaxvae.runs.loop import Loop
 from jaxvae.runs.metrics import MetricsFile
 from jaxvae.runs.progress import Watcher
 from jaxvae.runs.run import untrained_state
-from jaxvae.runs.summary import THROUGHPUT, describe_data, throughput_before, versions
-from jaxvae.system.atomic_files import write_json
+from jaxvae.runs.summary import THROUGHPUT
 from jaxvae.system.lock import Lock
 from jaxvae.system.signals import NoSignals, Signals
 from jaxvae.training import processes
@@ -40,7 +43,7 @@ from jaxvae.training.device_errors import explained
 from jaxvae.training.fused_steps import TrainCall, steps_per_call
 from jaxvae.training.optimizer import learning_rate_schedule
 from jaxvae.training.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
-from jaxvae.training.state import TrainState, state_shapes
+from jaxvae.training.state import state_shapes
 from jaxvae.training.step import check_loss
 
 
@@ -69,11 +72,13 @@ def fit(
         refuse_no_images(dataset)
     devices = devices_for(config.train)
     _refuse_before_loading(config, devices)
-    dataset = load(config.data) if dataset is None else dataset
+    dataset = load(config.data) if dataset is None else with_validation(dataset, config.data)
     shapes = state_shapes(config, dataset.train.shape[1:])
     check_loss(config, shapes.model, dataset.train.shape[1:])
     _refuse_unfit_pixels(shapes.model, config)
-    refuse_what_cannot_fit(config, len(dataset.test), dataset.train.shape[1:], shapes, devices)
+    refuse_what_cannot_fit(
+        config, max(map(len, dataset.sets()[1:])), dataset.train.shape[1:], shapes, devices
+    )
     with explained():
         dataset = _same_everywhere(dataset)
         places = choose_places(config.data.placement, dataset, devices)
@@ -105,15 +110,18 @@ def fit(
         else:
             state = restored.state
         state = replicate(processes.broadcast(state), devices)
-        evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
+        if dataset.validation is None:
+            evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
+        else:
+            streamed = bool(places.validation_streams)
+            evaluator = Evaluator(config, dataset.validation, devices, streamed, "validation")
         evaluator.prepare(placed.evaluation_model, compiler)
-        loop = Loop(
-            config, folder, devices, dataset, watcher, evaluator, begun.outputs, signals or NoSignals()
-        )
+        signals = signals or NoSignals()
+        loop = Loop(config, folder, devices, dataset, watcher, evaluator, begun.outputs, signals, begun.best)
         throughput: dict[str, float | None] = dict.fromkeys(THROUGHPUT)
         if call is not None:
             state, throughput = loop.train(state, step, call)
-        return _finish(config, folder, devices, watcher, loop, state, throughput)
+        return finish(config, folder, loop, places, compiler, state, throughput)
 
 
 def _refuse_before_loading(config: Config, devices: list[Device]) -> None:
@@ -154,6 +162,8 @@ class _Begun(NamedTuple):
     changed: dict[str, tuple]
     restored: Restored | None
     outputs: Outputs
+    best: Best | None = None
+    """The best checkpoint so far."""
 
     @property
     def step(self) -> int:
@@ -192,6 +202,9 @@ def _begin(
             f"use {step} or more, or another --workdir"
         )
     damaged = restored.damaged if restored is not None else {}
+    best = restored.manifest.best if restored is not None else None
+    if best is not None and (found := damage(checkpoints.folder, best, step == config.train.steps)):
+        damaged, best = damaged | found, None
     for number, reason in damaged.items():
         watcher.say(f"Warning: the checkpoint of step {number} is damaged: {reason}. It is set aside.")
     try:
@@ -208,49 +221,12 @@ def _begin(
         goodput.write()
     except OSError as error:
         raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
-    return _Begun(changed, restored, Outputs(checkpoints, metrics, goodput, loggers, record))
+    return _Begun(changed, restored, Outputs(checkpoints, metrics, goodput, loggers, record), best)
 
 
 def _close(logger: Logger, config: Config, folder: Workdir, watcher: Watcher) -> None:
     with writing(config, folder, watcher):
         logger.close()
-
-
-def _finish(
-    config: Config,
-    folder: Workdir,
-    devices: list[Device],
-    watcher: Watcher,
-    loop: Loop,
-    state: TrainState,
-    throughput: dict[str, float | None],
-) -> dict[str, Any]:
-    """Evaluates the last state with the full number of samples and writes the summary."""
-    step = config.train.steps
-    test = loop.evaluate_last(state, state.evaluation_model.summary())
-    loop.outputs.goodput.until_now("evaluate")
-    if throughput["train_seconds"] is None:
-        throughput |= throughput_before(folder.summary)
-    device = devices[0]
-    summary = {
-        "step": step,
-        "test": test,
-        "data": describe_data(config, loop.dataset, loop.outputs.record, state.evaluation_model.support),
-        "throughput": throughput,
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": len(devices)},
-        "versions": versions(),
-        "goodput": loop.outputs.goodput.summary(),
-    }
-    if processes.is_first():
-        try:
-            loop.outputs.goodput.secured(step)
-            loop.outputs.goodput.write()
-            write_json(folder.summary, summary)
-        except OSError as error:
-            raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
-    watcher.table(summary)
-    watcher.say(f"Pictures, metrics and checkpoints are in {folder.path}")
-    return summary
 
 
 def _announce(watcher: Watcher, folder: Workdir, config: Config, step: int, begun: _Begun) -> None:

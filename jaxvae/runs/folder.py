@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxvae.config import Config
 from jaxvae.config.experiment_file import changed_code, define_kinds
 from jaxvae.config.nested import differences, to_dict, unknown_kinds_file
-from jaxvae.config.resumption import MAY_DIFFER, WHICH_PIXELS
+from jaxvae.config.resumption import CHOOSES_THE_BEST, MAY_DIFFER, WHICH_PIXELS
 from jaxvae.config.validation import Origin, validate
 from jaxvae.errors import UserError
 from jaxvae.system.atomic_files import write_json
@@ -115,7 +115,8 @@ class Workdir:
             if not config.code.accept_changed:
                 raise UserError(changed_code(str(config.code.file), before, now))
             del changed["code.sha256"]
-        refused = _changes(changed, changed.keys() - MAY_DIFFER)
+        chosen = CHOOSES_THE_BEST if config.data.validation is not None else set()
+        refused = _changes(changed, changed.keys() - MAY_DIFFER | changed.keys() & chosen)
         if refused:
             raise UserError(
                 f"{self.path} holds a run with another configuration:"

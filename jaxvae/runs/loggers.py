@@ -1,13 +1,19 @@
 """Where do a run's numbers and pictures go? To a list of loggers: files, the console, a user's own."""
 
 import abc
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from jaxvae.config import Config
 from jaxvae.data.image_grid import write_grid
+from jaxvae.runs.checkpoint import Checkpoints, WriteError
+from jaxvae.runs.folder import Workdir
+from jaxvae.runs.goodput import Goodput
 from jaxvae.runs.metrics import MetricsFile
 from jaxvae.runs.progress import Watcher
 
@@ -15,26 +21,27 @@ from jaxvae.runs.progress import Watcher
 class Logger(abc.ABC):
     """Receives the numbers and pictures of a run while it trains, in ascending order of steps.
 
-    Only the first process of a run calls it. Of one step come the training scalars, the test scalars and the
-    pictures, each where it is due, and then the checkpoint is written. A run that continues sends what comes
-    after its checkpoint: nothing twice if it was stopped by a signal or had ended, but after a crash again,
-    with the same values, the steps that no checkpoint holds; and a finished run sends its final evaluation
-    again. So (step, split) and (step, name) are keys under which a later value replaces an earlier one.
-    An OSError stops the run or is only printed, as ``train.write_errors`` says; whatever else is raised
-    stops it.
+    Only the first process of a run calls it. Of one step come the training scalars, the scalars and the
+    pictures of an evaluation, each where it is due, and then the checkpoint is written. A run that continues
+    sends what comes after its checkpoint: nothing twice if it was stopped by a signal or had ended, but
+    after a crash again, with the same values, the steps that no checkpoint holds; and a finished run sends
+    its final evaluation again. So (step, split) and (step, name) are keys under which a later value replaces
+    an earlier one. An OSError stops the run or is only printed, as ``train.write_errors`` says; whatever
+    else is raised stops it.
     """
 
     @abc.abstractmethod
     def scalars(self, step: int, split: str, values: dict[str, Any]) -> None:
         """Takes the numbers of a step, by name; ``split`` is train (means over the steps since the line
-        before) or test (an evaluation)."""
+        before), test (an evaluation), or, with ``data.validation``, validation; test then comes once, at the
+        end, and its ``test_step`` is the step of the checkpoint that was tested."""
 
     @abc.abstractmethod
     def images(
         self, step: int, name: str, grid: Float[np.ndarray, "image height width channel"], columns: int
     ) -> None:
         """Takes images, values in [0, 1], to be shown row by row, ``columns`` a row; ``name`` is samples or
-        reconstructions (each test image is followed by its reconstruction)."""
+        reconstructions (each test, or validation, image is followed by its reconstruction)."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -73,7 +80,7 @@ class Console(Logger):
         if split == "train":
             self._watcher.training(values)
         else:
-            self._watcher.evaluation(step, values)
+            self._watcher.evaluation(step, values, split)
 
     def images(
         self, step: int, name: str, grid: Float[np.ndarray, "image height width channel"], columns: int
@@ -102,3 +109,29 @@ class PNGFiles(Logger):
 
     def close(self) -> None:
         """Nothing: each picture is a whole file."""
+
+
+class Outputs(NamedTuple):
+    """Where the first process writes; the others have only a ledger that is never read."""
+
+    checkpoints: Checkpoints | None
+    metrics: MetricsFile | None
+    goodput: Goodput
+    loggers: Sequence[Logger] = ()
+    """In the order in which they are called: the first is that of ``metrics``."""
+    record: dict[str, Any] | None = None
+    """What every checkpoint remembers beside the state."""
+
+
+@contextlib.contextmanager
+def writing(config: Config, folder: Workdir, watcher: Watcher) -> Iterator[None]:
+    """Inside, what cannot be written stops the run, or is only printed, as ``train.write_errors`` says."""
+    try:
+        yield
+    except (OSError, WriteError) as error:
+        if not isinstance(error, WriteError):
+            reason = error.strerror or error
+            error = WriteError(f"{error.filename or folder.path} cannot be written: {reason}")
+        if config.train.write_errors == "stop":
+            raise error from None
+        watcher.say(f"Warning: {error}")

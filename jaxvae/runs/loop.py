@@ -9,7 +9,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any, NamedTuple, NoReturn
 
@@ -20,12 +20,12 @@ from jaxtyping import Array
 from jaxvae.config import Config
 from jaxvae.data.load import Dataset
 from jaxvae.models.objectives import Bounds
-from jaxvae.runs.checkpoint import Checkpoints, WriteError, import_orbax, snapshot
+from jaxvae.runs.checkpoint import import_orbax, snapshot
+from jaxvae.runs.checkpoint_manifest import Best
+from jaxvae.runs.ending.best import Selection
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.folder import Workdir
-from jaxvae.runs.goodput import Goodput
-from jaxvae.runs.loggers import Logger
-from jaxvae.runs.metrics import MetricsFile
+from jaxvae.runs.loggers import Logger, Outputs, writing
 from jaxvae.runs.progress import Watcher
 from jaxvae.runs.replay import NonFiniteError, explain
 from jaxvae.system.signals import InterruptedRun, Signals
@@ -36,32 +36,6 @@ from jaxvae.training.state import TrainState
 from jaxvae.training.step import CallReport
 
 
-class Outputs(NamedTuple):
-    """Where the first process writes; the others have only a ledger that is never read."""
-
-    checkpoints: Checkpoints | None
-    metrics: MetricsFile | None
-    goodput: Goodput
-    loggers: Sequence[Logger] = ()
-    """In the order in which they are called: the first is that of ``metrics``."""
-    record: dict[str, Any] | None = None
-    """What every checkpoint remembers beside the state."""
-
-
-@contextlib.contextmanager
-def writing(config: Config, folder: Workdir, watcher: Watcher) -> Iterator[None]:
-    """Inside, what cannot be written stops the run, or is only printed, as ``train.write_errors`` says."""
-    try:
-        yield
-    except (OSError, WriteError) as error:
-        if not isinstance(error, WriteError):
-            reason = error.strerror or error
-            error = WriteError(f"{error.filename or folder.path} cannot be written: {reason}")
-        if config.train.write_errors == "stop":
-            raise error from None
-        watcher.say(f"Warning: {error}")
-
-
 class _Due(NamedTuple):
     """What a call that was dispatched leaves for the host to handle while the next one runs."""
 
@@ -70,7 +44,9 @@ class _Due(NamedTuple):
     report: CallReport
     scores: list[Bounds] | None
     pictures: tuple[Array, Array] | None
-    saved: TrainState | None
+    state: TrainState | None
+    """A copy, if it is saved, or may be as the best."""
+    is_saved: bool
 
 
 class Loop:
@@ -86,10 +62,13 @@ class Loop:
         evaluator: Evaluator,
         outputs: Outputs,
         signals: Signals,
+        best: Best | None = None,
     ):
         self.config, self.folder, self.devices, self.dataset = config, folder, devices, dataset
         self.watcher, self.evaluator, self.outputs, self.signals = watcher, evaluator, outputs, signals
         self._has_evaluated = False
+        self.split = "test" if dataset.validation is None else "validation"
+        self.selection = None if dataset.validation is None else Selection(best)
 
     def train(
         self, state: TrainState, start: int, compiled: Future[TrainCall]
@@ -127,9 +106,9 @@ class Loop:
                 if self._stops(previous):
                     break
             assert due is not None
-            self._handle(due, state)
+            is_saved = self._handle(due, state)
             seconds = self._seconds()
-            if due.saved is None:
+            if not is_saved:
                 self._save(due.step, snapshot(state))
             # Not under ``_writing``: a run whose last state is not saved has not ended well.
             with self.outputs.goodput.spending("checkpoint_stall"):
@@ -168,7 +147,8 @@ class Loop:
     def _dispatch(self, state: TrainState, report: CallReport, step: int, steps: int) -> _Due:
         """Starts what is due after ``step`` before the next call reuses the state's memory."""
         train, last = self.config.train, step == self.config.train.steps
-        evaluates = step % train.eval_every == 0 and not last
+        # The last state is scored once, at the end, unless it is a candidate for that.
+        evaluates = self.selection is not None if last else step % train.eval_every == 0
         scores = pictures = None
         if evaluates:
             # The first time, this compiles.
@@ -178,10 +158,13 @@ class Loop:
                 pictures = self.evaluator.pictures(model)
             self._has_evaluated = True
         saves = step % train.checkpoint_every == 0 or last
-        return _Due(step, steps, report, scores, pictures, snapshot(state) if saves else None)
+        is_candidate = evaluates and self.selection is not None
+        copy = snapshot(state) if saves or is_candidate else None
+        return _Due(step, steps, report, scores, pictures, copy, saves)
 
-    def _handle(self, due: _Due, newest: TrainState) -> None:
-        """Writes down what a call left; waits for that call, not for the one that runs now."""
+    def _handle(self, due: _Due, newest: TrainState) -> bool:
+        """Writes down what a call left; waits for that call, not for the one that runs now. Returns whether
+        its state is being saved."""
         report = jax.device_get(due.report)
         if self.config.train.non_finite == "stop" and report.failed >= 0:
             # The failed call was undone, and the one after it did nothing: the newest state is that before.
@@ -196,15 +179,18 @@ class Loop:
                 "out.",
             )
         self.watcher.advance(due.steps)
+        is_saved = due.is_saved
         if due.step % self.config.train.log_every == 0 or due.step == self.config.train.steps:
             self._log(due.step, report)
         if due.scores is not None and due.pictures is not None:
             samples = self.config.eval.interim_importance_samples
             with self.outputs.goodput.spending("evaluate"):
                 jax.block_until_ready(due.scores)
-            self._evaluated(due.step, self.evaluator.summarise(due.scores, samples), due.pictures)
-        if due.saved is not None:
-            self._save(due.step, due.saved)
+            scores = self.evaluator.summarise(due.scores, samples)
+            self.evaluated(due.step, self.split, scores, due.pictures)
+            is_saved = self._is_best(due.step, scores["nll"]) or is_saved
+        if due.state is not None and is_saved:
+            self._save(due.step, due.state)
         with self._writing():
             if self.outputs.checkpoints is not None:
                 self.outputs.checkpoints.check()
@@ -212,6 +198,15 @@ class Loop:
             self.outputs.goodput.move(self._waited - self._booked, "train", "data_wait")
             self._booked = self._waited
             self.outputs.goodput.write(every=1.0)
+        return is_saved
+
+    def _is_best(self, step: int, nll: float) -> bool:
+        """Whether the state of the step is better than all before it that are on the disk."""
+        if self.outputs.checkpoints is None or self.selection is None:
+            return False
+        with self.outputs.goodput.spending("checkpoint_stall"), self._writing():
+            self.outputs.checkpoints.wait()
+        return self.selection.offer(step, nll, self.outputs.checkpoints.steps())
 
     def _save(self, step: int, state: TrainState) -> None:
         if self.outputs.checkpoints is None or self.outputs.metrics is None:
@@ -222,6 +217,8 @@ class Loop:
             with self._writing():
                 self.outputs.checkpoints.wait()
             record = {**(self.outputs.record or {}), "seconds": dict(goodput.seconds)}
+            if self.selection is not None:
+                record |= self.selection.record({*self.outputs.checkpoints.steps(), step})
             self.outputs.checkpoints.save(step, state, record, self.outputs.metrics.sync)
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
@@ -260,8 +257,13 @@ class Loop:
         self._logged_at, self._logged_step = now, step
         self._tell(lambda logger: logger.scalars(step, "train", dict(line)))
 
-    def _evaluated(self, step: int, test: dict[str, Any], pictures: tuple[Array, Array]) -> None:
-        self._tell(lambda logger: logger.scalars(step, "test", dict(test)))
+    def evaluated(
+        self, step: int, split: str, scores: dict[str, Any], pictures: tuple[Array, Array] | None
+    ) -> None:
+        """Gives the loggers the scores of an evaluation, and its pictures if it has some."""
+        self._tell(lambda logger: logger.scalars(step, split, dict(scores)))
+        if pictures is None:
+            return
         for name, images in zip(("samples", "reconstructions"), pictures, strict=True):
             columns = self.config.eval.grid if name == "samples" else self.config.eval.grid // 2 * 2
             self._show(step, name, jax.device_get(images), columns)
@@ -275,12 +277,3 @@ class Loop:
             # A user's own logger may move arrays between host and devices as it likes.
             with self._writing(), jax.transfer_guard("allow"):
                 call(logger)
-
-    def evaluate_last(self, state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
-        """Scores the last state with the full number of samples, draws its pictures, writes both down."""
-        samples = self.config.eval.importance_samples
-        pictures = self.evaluator.pictures(state.evaluation_model)
-        scores = self.evaluator.dispatch(state.evaluation_model, samples)
-        test = {**self.evaluator.summarise(scores, samples), **extra}
-        self._evaluated(self.config.train.steps, test, pictures)
-        return test

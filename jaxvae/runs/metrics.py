@@ -11,6 +11,9 @@ from jaxvae.errors import RunError
 from jaxvae.system.atomic_files import finite, replace
 from jaxvae.system.platforms import flush
 
+_PLACES = {"train": 0, "validation": 1}
+"""In which order the lines of one step stand; test lines are the last."""
+
 
 class MetricsFile:
     """One JSON object a line, ascending steps, at most one line for each (step, split).
@@ -111,7 +114,7 @@ def _lines_until(path: Path, step: int) -> Iterator[tuple[int, dict[str, Any]]]:
     An incomplete end, left by a kill or a power failure, is dropped. Raises RunError for any other line that
     no run wrote.
     """
-    start, before, cut = 0, (-1, False), None
+    start, before, cut = 0, (-1, 0), None
     with path.open("rb") as file:
         for number, text in enumerate(file, 1):
             line = _read_line(text)
@@ -120,7 +123,7 @@ def _lines_until(path: Path, step: int) -> Iterator[tuple[int, dict[str, Any]]]:
             elif line is None and text.strip():
                 raise _not_ours(path, number, text)
             elif line is not None:
-                place = line["step"], line["split"] != "train"
+                place = line["step"], _PLACES.get(line["split"], 2)
                 if place <= before or (cut is not None and line["step"] <= step):
                     raise _not_ours(path, number if cut is None else cut, text)
                 before = place

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from jaxvae.config.pixels import is_discrete
 from jaxvae.data.load import Dataset
 from jaxvae.data.placement import Places
+from jaxvae.data.sources.amat import DRAW
 from jaxvae.runs.goodput import PARTS
 
 
@@ -27,11 +28,13 @@ class Watcher:
 
     def images(self, dataset: Dataset, places: Places) -> None:
         """Prints which images the run trains on, and where they are held."""
-        train, test = dataset.train, dataset.test
-        height, width, channel = train.shape[1:]
+        height, width, channel = dataset.train.shape[1:]
+        validates = "" if dataset.validation is None else f", {len(dataset.validation):,} to validate"
+        chosen = f" ({dataset.chosen})" if validates else ""
         self.say(
-            f"Images: {dataset.title}, {len(train):,} to train and {len(test):,} to test, "
-            f"{height}x{width}x{channel}, {(train.nbytes + test.nbytes) / 1e6:,.1f} MB, {places.describe()}."
+            f"Images: {dataset.title}, {len(dataset.train):,} to train{validates}{chosen} and "
+            f"{len(dataset.test):,} to test, {height}x{width}x{channel}, {dataset.nbytes / 1e6:,.1f} MB, "
+            f"{places.describe()}."
         )
         if dataset.remarks:
             self.say(dataset.remarks)
@@ -52,11 +55,11 @@ class Watcher:
             rate = f"{line['examples_per_second']:,.0f} examples/s"
             self._bar.set_postfix_str(f"ELBO {line['elbo']:.2f}, {rate}", refresh=False)
 
-    def evaluation(self, step: int, test: dict[str, Any]) -> None:
+    def evaluation(self, step: int, test: dict[str, Any], split: str = "test") -> None:
         """Prints one line for an evaluation."""
         self.say(
-            f"step {step:>7}  test ELBO {test['elbo']:.2f}  rate {test['rate']:.2f}  "
-            f"distortion {test['distortion']:.2f}  NLL <= {test['nll']:.2f} "
+            f"step {test.get('test_step', step):>7}  {split} ELBO {test['elbo']:.2f}  "
+            f"rate {test['rate']:.2f}  distortion {test['distortion']:.2f}  NLL <= {test['nll']:.2f} "
             f"({test['importance_samples']} samples)"
             + (f"  active units {test['active_units']}" if test["active_units"] is not None else "")
         )
@@ -85,11 +88,16 @@ class Watcher:
         for name in (name for name in test if name.startswith("sigma")):
             rows.append((name.replace("_", " "), f"{test[name]:.5f}", "of a pixel, given z"))
         self.say(
-            f"\nTest, step {summary['step']}, {test['examples']} images, {pixels(summary['data'])}, "
-            "nats per image:"
+            f"\nTest, step {summary.get('test_step', summary['step'])}, {test['examples']} images, "
+            f"{pixels(summary['data'])}, nats per image:"
         )
         for name, value, remark in rows:
             self.say(f"  {name:<20}{value:>20}   {remark}".rstrip())
+        if (validation := summary.get("validation")) is not None:
+            self.say(
+                f"Validation, {validation['examples']} images: ELBO {_with_error(validation, 'elbo')}, "
+                f"NLL {_with_error(validation, 'nll')}."
+            )
         if throughput["examples_per_second"] is not None:
             self.say(
                 f"Trained at {throughput['examples_per_second']:,.0f} examples/s on {device['count']} x "
@@ -132,9 +140,11 @@ def pixels(data: dict[str, Any]) -> str:
     """How pixels were preprocessed, in words. Every likelihood depends on it."""
     if data["dequantization"] != "none":
         return "dequantised pixels / 256"
+    if data["binarization"] != "none" and str(data.get("source")).startswith(DRAW):
+        return DRAW
     return {
         "none": "pixels / 255",
         "threshold": "binarised by a threshold",
-        "static": "statically binarised",
+        "static": "statically binarised by this run's own draw",
         "dynamic": "dynamically binarised",
     }[data["binarization"]]

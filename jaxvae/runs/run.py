@@ -5,15 +5,14 @@ import functools
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import UInt8
 
 from jaxvae.config import Config
 from jaxvae.data.load import Dataset, load, pixel_mean
+from jaxvae.data.memory_map import Images
 from jaxvae.errors import UserError
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.checkpoint import Checkpoints, Restored
@@ -49,14 +48,24 @@ class Run:
         """The steps that there are checkpoints of, ascending."""
         return self._checkpoints.steps()
 
-    def model(self, step: int | None = None) -> AbstractVAE:
-        """The model as it would be evaluated: of the newest good checkpoint, or of that of ``step``.
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint so far, by its bound on the validation images; None if there are
+        none (``data.validation``), or if they were not scored yet."""
+        restored = self.restored()
+        best = None if restored is None else restored.manifest.best
+        return None if best is None else best.step
+
+    def model(self, step: int | Literal["best"] | None = None) -> AbstractVAE:
+        """The model as it would be evaluated: of the newest good checkpoint, or of that of ``step``, or of
+        that of ``best_step()``.
 
         Its methods take one image (``jax.vmap`` gives many): ``encode``, ``decode``, ``sample``,
         ``reconstruct``. The images it was trained on are not needed. Raises UserError if there is no such
         checkpoint; warns of damaged ones.
         """
         devices = all_devices()
+        if step == "best" and (step := self.best_step()) is None:
+            raise UserError(f"{self.path} has no best checkpoint: no validation images were scored there yet")
         if step is not None and step not in self.steps():
             steps = ", ".join(map(str, self.steps())) or "none"
             raise UserError(f"{self.path} has no checkpoint of step {step}; it has {steps}")
@@ -107,14 +116,17 @@ class Run:
         return state_shapes(self.config, tuple(shape))
 
 
-def load_model(path: str | Path, accept_changed_code: bool = False) -> AbstractVAE:
-    """``Run(path).model()``: the trained model of the run in the folder ``path``."""
-    return Run(path, accept_changed_code).model()
+def load_model(
+    path: str | Path, accept_changed_code: bool = False, step: int | Literal["best"] | None = None
+) -> AbstractVAE:
+    """``Run(path).model(step)``: the trained model of the run in the folder ``path``; without ``step``, of
+    its newest checkpoint."""
+    return Run(path, accept_changed_code).model(step)
 
 
 def untrained_state(
     config: Config,
-    images: UInt8[np.ndarray, "example height width channel"],
+    images: Images,
     compiler: Compiler | None = None,
     devices: Sequence[Device] = (),
 ) -> TrainState:

@@ -28,12 +28,13 @@ def describe_data(
 ) -> dict[str, Any]:
     """What the numbers are of, what was done to pixels before the model saw them, and which pixels its
     likelihood is made for (``support``): of ``binary`` and ``levels`` scores are of probabilities."""
-    data = config.data
+    data, validation = config.data, dataset.validation
     return {
         "name": data.name,
         "source": dataset.title,
         "sha256": (record or {}).get("data"),
         "train": len(dataset.train),
+        **({} if validation is None else {"validation": len(validation), "chosen": dataset.chosen}),
         "test": len(dataset.test),
         "image_shape": list(dataset.train.shape[1:]),
         "binarization": data.binarization,

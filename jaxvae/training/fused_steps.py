@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int, PyTree, UInt8
+from jaxtyping import Array, Int, PyTree
 
 from jaxvae.config import Config
 from jaxvae.training import order, processes
@@ -38,6 +38,18 @@ class Feed(Protocol):
         """The images of the call that begins with ``step``, on the devices. ``running`` are the results of
         the previous call: time before they are ready does not count as waiting."""
         ...
+
+
+@runtime_checkable
+class ImageArray(Protocol):
+    """Images of 8 bits, example x height x width x channel: an array, or what ``numpy.asarray`` makes one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __len__(self) -> int: ...
+    def __array__(self) -> np.ndarray: ...
 
 
 def map_train_steps(config: Config, devices: Sequence[Device], streamed: bool = False) -> Any:
@@ -85,7 +97,7 @@ class TrainCall:
     def __init__(
         self,
         config: Config,
-        images: UInt8[np.ndarray, "example height width channel"],
+        images: ImageArray,
         devices: Sequence[Device],
         state: TrainState,
         steps: int,
@@ -151,4 +163,4 @@ class TrainCall:
 
     @functools.cached_property
     def _resident(self) -> PyTree:
-        return replicate(self._images, self._devices)
+        return replicate(np.asarray(self._images), self._devices)

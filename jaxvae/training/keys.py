@@ -36,6 +36,10 @@ class Stream(enum.IntEnum):
     """The noise added to pixels of 256 levels: by step, then by index in the global batch."""
     FLIPS = 8
     """Which training images are mirrored: by step, then by index in the global batch."""
+    VALIDATION_BINARIZATION = 9
+    """The one draw of a validation image, binarised or dequantised: by index in the validation set."""
+    VALIDATION_POSTERIOR = 10
+    """Importance samples: by index in the validation set, then by sample."""
 
 
 def stream(seed: int, name: Stream) -> Key[Array, ""]:

@@ -17,6 +17,10 @@ BOUNDS = {
     "seed": ((0, 2**32 - 1), (-1, 2**32)),
     "data.image_size": ((1, None), (0, -3)),
     "data.test_fraction": ((0.001, 0.999), (0.0, 1.0, -0.1, float("nan"))),
+    "data.validation": (
+        (None, 1, 5000, 2**31 - 1, 0.001, 0.999, "own", "0.1", "5000"),
+        (0, -1, 0.0, 1.5, 2**31, float("nan"), "mine", True, [1]),
+    ),
     "model.latent_dim": ((1,), (0, -1)),
     "model.architecture.hidden": (((), (1,)), ((0,), (3, -1))),
     "model.likelihood.sigma": ((1e-3, 1e3), (0.0009, 1001.0, -1.0, float("nan"))),

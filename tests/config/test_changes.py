@@ -12,8 +12,8 @@ from jaxvae.runs.folder import Workdir
 from tests.used import every_field, kinds_with, with_kind
 
 CHANGE_TRAINING = """
-    seed data.binarization data.dequantization data.horizontal_flips model.latent_dim code.sha256
-    train.batch_size train.precision train.reduction
+    seed data.binarization data.dequantization data.horizontal_flips data.validation model.latent_dim
+    code.sha256 train.batch_size train.precision train.reduction
 """.split()
 KINDS = ("model.architecture", "model.likelihood", "model.posterior", "model.prior", "objective", "optimizer")
 """Whatever is another of these changes training, and so do all their fields."""

@@ -114,6 +114,11 @@ def test_what_is_read_and_skipped_is_said_and_a_test_set_leaves_nothing_to_split
     prepare(tmp_path, {"train": GRAY[:10], "validation": GRAY[10:12], "test": GRAY[12:]})
     dataset = load(Data(name="tiny", dir=str(tmp_path)))
     assert dataset.remarks == "Read 18 PNG; its splits train and test; skipped validation/ (2 images)."
+    own = load(Data(name="tiny", dir=str(tmp_path), validation="own"))
+    assert same_set(own.validation, GRAY[10:12])
+    assert same_set(own.train, GRAY[:10])
+    assert same_set(own.test, GRAY[12:])
+    assert own.remarks == "Read 20 PNG; its splits train, test and validation."
     with pytest.raises(UserError, match=r"--data\.test_fraction 0\.5 is of no use with tiny/1\.0\.0 in "):
         load(Data(name="tiny", dir=str(tmp_path), test_fraction=0.5))
     one = tfds.features.Image(shape=(None, None, 1))

@@ -170,7 +170,7 @@ def fingerprint(run: Path) -> str:
     last = saved(run)[-1]
     digest = hashlib.sha256(verify(run / "checkpoints" / str(last), last).state.encode())
     lines = read_metrics(run)
-    keys = [(line["step"], line["split"] != "train") for line in lines]
+    keys = [(line["step"], ["train", "validation", "test"].index(line["split"])) for line in lines]
     if keys != sorted(set(keys)):
         raise Lost(f"{run.name}: metrics.jsonl is not ascending, or has duplicates")
     for line in lines:

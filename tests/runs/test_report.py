@@ -63,7 +63,7 @@ def test_the_table_names_every_number(capsys):
     assert "at most; 33 importance samples" in rows["NLL"]
     assert "of 33: the NLL is too high by about 0.021" in rows["effective samples"]
     said = " ".join(lines)
-    assert "step 4321, 1234 images, statically binarised, nats per image" in said
+    assert "step 4321, 1234 images, statically binarised by this run's own draw, nats per image" in said
     assert "54,321 examples/s on 4 x abacus; 89 s, after 6.7 s of compiling" in said
     assert "Wall time 211.5 s: " in said
     for number, part in enumerate(PARTS):
@@ -104,7 +104,7 @@ def test_who_is_silent_says_nothing(capsys):
         ("none", "uniform", "dequantised pixels / 256"),
         ("none", "none", "pixels / 255"),
         ("threshold", "none", "binarised by a threshold"),
-        ("static", "none", "statically binarised"),
+        ("static", "none", "statically binarised by this run's own draw"),
         ("dynamic", "none", "dynamically binarised"),
     ],
 )

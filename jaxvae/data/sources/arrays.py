@@ -128,8 +128,9 @@ def pictures(arrays: Sequence[tuple[str, np.ndarray]], data: Data) -> list[Pictu
     return [picture(name, array) for name, array in arrays]
 
 
-def prepared(arrays: Sequence[tuple[str, np.ndarray]], title: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Training and test images of 8 bits that can be used where they are; None if they must be written anew.
+def prepared(arrays: Sequence[tuple[str, np.ndarray]], title: str) -> list[np.ndarray] | None:
+    """Training, test and maybe validation images of 8 bits that can be used where they are; None if they must
+    be written anew.
 
     Raises UserError if their shapes differ.
     """
@@ -137,11 +138,19 @@ def prepared(arrays: Sequence[tuple[str, np.ndarray]], title: str) -> tuple[np.n
         return None
     if _reading(arrays, Data())[1]:
         return None
-    train, test = (array if array.ndim == 4 else array[..., None] for _, array in arrays)
-    if train.shape[1:] != test.shape[1:]:
-        shapes = f"{train.shape[1:]} and {test.shape[1:]}"
-        raise UserError(f"{title}: training and test images have the shapes {shapes}, which must be equal")
-    return train, test
+    sets = [array if array.ndim == 4 else array[..., None] for _, array in arrays]
+    refuse_other_shapes([images.shape[1:] for images in sets], f"{title}: ")
+    return sets
+
+
+def refuse_other_shapes(shapes: Sequence[tuple[int, ...]], where: str = "") -> None:
+    """Raises UserError unless the images of all sets, training, test and maybe validation, have one shape."""
+    for shape, name in zip(shapes, ("training", "test", "validation"), strict=False):
+        if shape != shapes[0]:
+            raise UserError(
+                f"{where}training and {name} images have the shapes {shapes[0]} and {shape}, which must be "
+                "equal"
+            )
 
 
 def _as_bytes(image: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
@@ -175,7 +184,9 @@ def _reading(arrays: Sequence[tuple[str, np.ndarray]], data: Data) -> tuple[Call
     odd = [name for name, found in ranges.items() if found.levels and found.high > 0]
     if len(wholes) < len(ranges) or odd:
         listed = ", ".join(f"{name} from {found.low:g} to {found.high:g}" for name, found in ranges.items())
-        raise UserError(f"training and test images must have one range, but {listed}")
+        raise UserError(
+            f"training and {'other' if len(ranges) > 2 else 'test'} images must have one range, but {listed}"
+        )
     return _as_bytes, ""
 
 

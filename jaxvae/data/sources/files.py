@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxvae.config import Data
 from jaxvae.data.dataset import Picture, Pictures, Source, UnreadableError, regular_status
+from jaxvae.data.sources.amat import FILES, SIDE, larochelle
 from jaxvae.data.sources.arrays import Stored, check, pictures, prepared
 from jaxvae.data.sources.decoding import decode, impostor
 from jaxvae.data.sources.folders import FORMATS, Listing, describe, divide, kind_of_file, list_images
@@ -30,22 +31,27 @@ _ARRAY = re.compile(
 def own_images(path: Path, data: Data) -> Source:
     """The images in a file or folder; raises UserError if it holds none that can be read."""
     if not path.is_dir():
-        return _array_source(path, "file", *_arrays_of(path), data)
+        return _array_source(path, "file", *_arrays_of(path, data), data)
+    drawn = larochelle(path, data)
+    if drawn is not None:
+        return drawn
     found = list_images(path, data)
-    arrays = _arrays_in(path, found)
+    arrays = _arrays_in(path, found, data)
     if arrays is not None:
         return _array_source(path, "folder", *arrays, data)
-    parts = divide(path, found)
-    both = [[path / name for name in names] for names in (parts.train, parts.test) if names is not None]
-    sets = [_pictures(files, data) for files in both]
+    parts = divide(path, found, data)
+    listed = (parts.train, parts.test, parts.validation)
+    all_files = [[path / name for name in names] for names in listed if names is not None]
+    sets = [_pictures(files, data) for files in all_files]
     options = {"background", "sixteen_bit", "unreadable"} | ({"test_fraction"} if len(sets) == 1 else set())
     return Source(
         f"{printable(path)} (folder)",
         path,
-        [file for files in both for file in files],
-        lambda: (sets[0], sets[1] if len(sets) == 2 else None),
+        [file for files in all_files for file in files],
+        lambda: sets,
         frozenset(options),
         (*_listed("skipped", [*describe(found.skipped), *parts.remarks]), *found.remarks),
+        has_validation=parts.validation is not None,
     )
 
 
@@ -63,7 +69,7 @@ def _pictures(files: Sequence[Path], data: Data) -> Pictures:
 
 
 class _Arrays(NamedTuple):
-    """Arrays of training and test images, or of all images."""
+    """Arrays of training, test and maybe validation images, or of all images."""
 
     files: list[Path]
     stored: list[Stored]
@@ -85,20 +91,25 @@ def _array_source(
     def load() -> list[tuple[str, np.ndarray]]:
         return [(array.name, array.load()) for array in stored]
 
-    def open_all() -> tuple[Pictures, Pictures | None]:
-        train, *test = pictures(load(), data)
-        return train, test[0] if test else None
-
-    def ready() -> tuple[np.ndarray, np.ndarray] | None:
+    def ready() -> Sequence[np.ndarray] | None:
         changed = data.image_size is not None or data.color != "keep" or data.background is not None
         if changed or len(stored) == 1 or any(array.dtype != np.uint8 for array in stored):
             return None
         return prepared(load(), title)
 
-    return Source(title, path, files, open_all, frozenset(options), remarks, ready)
+    return Source(
+        title,
+        path,
+        files,
+        lambda: pictures(load(), data),
+        frozenset(options),
+        remarks,
+        ready,
+        len(stored) == 3,
+    )
 
 
-def _arrays_in(folder: Path, found: Listing) -> _Arrays | None:
+def _arrays_in(folder: Path, found: Listing, data: Data) -> _Arrays | None:
     """The arrays in a folder that holds some under the usual names."""
     by_stem: dict[str, list[str]] = {}
     with os.scandir(folder) as entries:
@@ -114,7 +125,7 @@ def _arrays_in(folder: Path, found: Listing) -> _Arrays | None:
             return None
         raise UserError(f"{where} holds {printable(by_stem[roles.test][0])} and no array of training images")
     files = []
-    for stem in filter(None, (roles.train, roles.test)):
+    for stem in filter(None, (roles.train, roles.test, roles.validation(data, where))):
         # Packed and not, they are the same.
         names = [n for n in by_stem[stem] if not n.lower().endswith(".gz")] or by_stem[stem]
         if len(names) > 1:
@@ -124,17 +135,21 @@ def _arrays_in(folder: Path, found: Listing) -> _Arrays | None:
     images = [f"{len(found.images):,} image{'s' * (len(found.images) > 1)}"] * bool(found.images)
     read = _listed("read", [" and ".join(printable(file.name) for file in files)])
     skipped = _listed("skipped", [*describe(+found.skipped), *images])
-    return _Arrays(files, [stored for file in files for stored in _arrays_of(file).stored], (*read, *skipped))
+    return _Arrays(
+        files, [stored for file in files for stored in _arrays_of(file, data).stored], (*read, *skipped)
+    )
 
 
 def _listed(verb: str, things: Sequence[str]) -> list[str]:
     return [f"{verb} {', '.join(things)}"] if things else []
 
 
-def _arrays_of(path: Path) -> _Arrays:
+def _arrays_of(path: Path, data: Data) -> _Arrays:
     """The arrays of images in one file."""
     name, match = printable(path), _ARRAY.fullmatch(path.name)
     kind = match["kind"].lower() if match else ""
+    if path.name in FILES:
+        raise UserError(f"{name} is one of three files: give --data.name {printable(path.parent)}")
     if not kind and not (match and match["gz"]):
         raise UserError(f"{name} is not a kind of file that images are read from: use {KINDS}")
     with _errors_of(name):
@@ -148,7 +163,7 @@ def _arrays_of(path: Path) -> _Arrays:
         raise UserError(f"{name} is packed by gzip, from which only IDX is read: unpack it, as gunzip does")
     with _errors_of(name):
         if head.startswith(b"PK") or (kind == ".npz" and not head.startswith(b"\x93NUMPY")):
-            return _npz(path)
+            return _npz(path, data)
         if head.startswith(b"\x93NUMPY") or kind == ".npy":
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             more = path.stat().st_size - array.offset - array.nbytes
@@ -166,7 +181,7 @@ def _arrays_of(path: Path) -> _Arrays:
         return _Arrays([path], [Stored(name, shape, np.dtype(np.uint8), load)], ())
 
 
-def _npz(path: Path) -> _Arrays:
+def _npz(path: Path, data: Data) -> _Arrays:
     found = _heads(path)
     roles = choose(
         (n for n, a in found.items() if a.dtype.kind in "buif" and len(a.shape) >= 2), printable(path)
@@ -177,7 +192,8 @@ def _npz(path: Path) -> _Arrays:
         n for n, axes in numbers.items() if axes == 2
     ]
     if roles.train is not None and (roles.test is not None or set(images) <= {roles.train}):
-        taken = [name for name in (roles.train, roles.test) if name is not None]
+        three = (roles.train, roles.test, roles.validation(data, printable(path)))
+        taken = [name for name in three if name is not None]
     elif roles.train is None and roles.test is None and len(images) == 1:
         taken = images
     else:
@@ -193,8 +209,18 @@ def _npz(path: Path) -> _Arrays:
         )
     others = [printable(name) for name in found if name not in taken]
     others = others[:6] + [f"{len(others) - 6} more"] * (len(others) > 6)
-    read = "read " + " and ".join(printable(name) for name in taken)
-    return _Arrays([path], [found[name] for name in taken], (read, *_listed("ignored", others)))
+    read, stored = "read " + " and ".join(printable(name) for name in taken), [found[name] for name in taken]
+    remarks = (read, *_listed("ignored", others))
+    # As the files of static MNIST are, once they are read by NumPy.
+    if roles.validations and all(one.shape[1:] == (SIDE * SIDE,) for one in stored):
+        stored = [_square(one) for one in stored]
+        remarks += (f"rows of {SIDE * SIDE} numbers read as {SIDE} x {SIDE}",)
+    return _Arrays([path], stored, remarks)
+
+
+def _square(rows: Stored) -> Stored:
+    shape = (rows.shape[0], SIDE, SIDE)
+    return rows._replace(shape=shape, load=lambda: rows.load().reshape(shape))
 
 
 def _heads(path: Path) -> dict[str, Stored]:

@@ -144,11 +144,13 @@ class Parts(NamedTuple):
     train: list[str]
     test: list[str] | None
     remarks: list[str]
+    validation: list[str] | None = None
+    """Images that validate, if ``data.validation`` is own and there are some."""
 
 
-def divide(folder: Path, found: Listing) -> Parts:
-    """Which images train and which test, by the folders they are in; raises UserError where that cannot be
-    known, or where there are none."""
+def divide(folder: Path, found: Listing, data: Data) -> Parts:
+    """Which images train, which test and which validate, by the folders they are in; raises UserError where
+    that cannot be known, or where there are none."""
     where, roles = printable(folder), choose_folders(found.folders, printable(folder))
     by_folder: dict[str, list[str]] = defaultdict(list)
     for path in found.images:
@@ -164,10 +166,11 @@ def divide(folder: Path, found: Listing) -> Parts:
             f"{where} holds {printable(roles.test)}/ and no train/: put the images to train on into train/ "
             f"there, or give --data.name {where}/{printable(roles.test)} if its images are all"
         )
-    for part in filter(None, (roles.train, roles.test)):
+    validation = roles.validation(data, where)
+    for part in filter(None, (roles.train, roles.test, validation)):
         if not by_folder[part]:
             raise UserError(_none(f"{where}/{printable(part)}", found))
-    others = {name: by_folder[name] for name in roles.others if by_folder[name]}
+    others = {name: by_folder[name] for name in roles.others if by_folder[name] and name != validation}
     if roles.test is None and others:
         raise UserError(
             f"{where} holds images in {printable(roles.train)}/ and in {_listed(others)}: give --data.name "
@@ -177,7 +180,8 @@ def divide(folder: Path, found: Listing) -> Parts:
     beside = [f"{printable(name)}/ ({_images(len(images))})" for name, images in others.items()]
     beside += [f"{_images(len(by_folder['']))} beside these folders"] * bool(by_folder[""])
     test = None if roles.test is None else by_folder[roles.test]
-    return Parts(by_folder[roles.train], test, beside)
+    validates = None if validation is None else by_folder[validation]
+    return Parts(by_folder[roles.train], test, beside, validates)
 
 
 def _none(where: str, found: Listing) -> str:

@@ -1,14 +1,17 @@
 """Which of several sets trains and which tests, by what they are called?"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from jaxvae.config import Data
 from jaxvae.errors import UserError, printable
 
 _TRAIN = ("train", "training")
 _TESTS = (("test", "testing", "t10k"), ("validation", "valid", "val"), ("eval", "evaluation"))
 """What test images are called; the first of these that there is."""
+VALIDATION = 2
+"""The rank of validation sets, which test only where there is no other test set."""
 _WHAT = "(?:x|images?|imgs?|data|set)"
 _WORD = "|".join(sorted((word for kind in (_TRAIN, *_TESTS) for word in kind), key=len, reverse=True))
 _NAME = re.compile(rf"(?:{_WHAT}[_-]?)?({_WORD})(?:[_-]?{_WHAT})?(?:[_-]?\d+)?")
@@ -22,7 +25,17 @@ class Roles(NamedTuple):
     train: str | None
     test: str | None
     others: tuple[str, ...]
-    """All the rest, in order."""
+    """All the rest, in order; validation sets too, which are used only if they are asked for."""
+    validations: tuple[str, ...] = ()
+    """Those of them that could be the validation set beside both."""
+
+    def validation(self, data: Data, where: str) -> str | None:
+        """The validation set, if ``data.validation`` is own and there is one; raises UserError if there are
+        several."""
+        if data.validation != "own":
+            return None
+        _refuse_several(self.validations, "validation", where)
+        return next(iter(self.validations), None)
 
 
 def rank(name: str) -> int | None:
@@ -77,19 +90,26 @@ def choose_folders(names: Iterable[str], where: str) -> Roles:
 
 def _roles(names: list[str], ranked: dict[int, list[str]], where: str) -> Roles:
     train = _plain(ranked.pop(0, []))
-    tests = _plain(ranked[min(ranked)]) if ranked else []
+    place = min(ranked, default=0)
+    tests = _plain(ranked[place]) if ranked else []
     for found, what in ((train, "training"), (tests, "test")):
-        if len(found) > 1:
-            listed = " and ".join(printable(name) for name in found)
-            raise UserError(
-                f"{where} holds {listed}, each of which could be the {what} images: keep one of them there"
-            )
+        _refuse_several(found, what, where)
+    beside_both = train and tests and place < VALIDATION
     chosen = {*train, *tests}
     return Roles(
         train[0] if train else None,
         tests[0] if tests else None,
         tuple(name for name in names if name not in chosen),
+        tuple(_plain(ranked.get(VALIDATION, []))) if beside_both else (),
     )
+
+
+def _refuse_several(found: Sequence[str], what: str, where: str) -> None:
+    if len(found) > 1:
+        listed = " and ".join(printable(name) for name in found)
+        raise UserError(
+            f"{where} holds {listed}, each of which could be the {what} images: keep one of them there"
+        )
 
 
 def _plain(names: list[str]) -> list[str]:

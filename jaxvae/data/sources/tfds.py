@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,12 +72,20 @@ def tfds_images(name: Name, data: Data) -> Source:
             f"  {_command(name, root / READABLE[0])}\nand then --data.dir {root / READABLE[0]}"
         )
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    train, test, remarks = choose_splits(sizes, folder)
+    splits, remarks = choose_splits(sizes, folder, data)
     options = {"dir", "background", "sixteen_bit", "unreadable"} | (
-        {"test_fraction"} if test is None else set()
+        {"test_fraction"} if len(splits) == 1 else set()
     )
     title = printable(f"{folder.relative_to(root)} in {root}")
-    return Source(title, folder, files, lambda: _open(folder, train, test, data), frozenset(options), remarks)
+    return Source(
+        title,
+        folder,
+        files,
+        lambda: _open(folder, splits, data),
+        frozenset(options),
+        remarks,
+        has_validation=len(splits) == 3,
+    )
 
 
 def _root(data: Data) -> Path:
@@ -98,8 +107,9 @@ def _format_and_splits(folder: Path) -> tuple[str, dict[str, int]]:
         raise UserError(f"{printable(path)} cannot be read: {reason}") from error
 
 
-def choose_splits(sizes: dict[str, int], folder: Path) -> tuple[str, str | None, tuple[str, ...]]:
-    """The split that trains, the one that tests if there is one, and what to say of the others.
+def choose_splits(sizes: dict[str, int], folder: Path, data: Data) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The split that trains, the one that tests if there is one, and the one that validates if
+    ``data.validation`` is own and there is one; and what to say of the others.
 
     Raises UserError if none holds images.
     """
@@ -108,9 +118,12 @@ def choose_splits(sizes: dict[str, int], folder: Path) -> tuple[str, str | None,
     if train is None:
         raise UserError(f"{folder} holds no images: its splits are {sizes}")
     test = roles.test if roles.test != train else None
-    others = [f"{name}/ ({size:,} images)" for name, size in sizes.items() if name not in (train, test)]
-    remarks = (f"its split {train}" if test is None else f"its splits {train} and {test}",)
-    return train, test, remarks + (f"skipped {', '.join(others)}",) * bool(others)
+    validation = roles.validation(data, f"{folder}") if roles.train == train else None
+    splits = tuple(name for name in (train, test, validation) if name is not None)
+    others = [f"{name}/ ({size:,} images)" for name, size in sizes.items() if name not in splits]
+    listed = " and ".join(filter(None, (", ".join(splits[:-1]), splits[-1])))
+    remarks = (f"its split{'s' * (len(splits) > 1)} {listed}",)
+    return splits, remarks + (f"skipped {', '.join(others)}",) * bool(others)
 
 
 def find_prepared(root: Path, name: Name) -> Path | None:
@@ -210,7 +223,7 @@ def _import() -> Any:
     return tensorflow_datasets
 
 
-def _open(folder: Path, train: str, test: str | None, data: Data) -> tuple[Pictures, Pictures | None]:
+def _open(folder: Path, splits: Sequence[str], data: Data) -> Sequence[Pictures]:
     tfds = _import()
     try:
         builder = tfds.builder_from_directory(folder)
@@ -247,7 +260,7 @@ def _open(folder: Path, train: str, test: str | None, data: Data) -> tuple[Pictu
 
         return Pictures(builder.info.splits[split].num_examples, read, name)
 
-    return pictures(train), None if test is None else pictures(test)
+    return [pictures(split) for split in splits]
 
 
 def _image_feature(tfds: Any, builder: Any, folder: Path) -> str:
