@@ -116,6 +116,17 @@ class AbstractVAE(eqx.Module):
             "some routes (routed_draw)"
         )
 
+    def at(self, encoded: Any, latents: Any) -> Draw:
+        """What any latents say about the image of ``encode(x)``: the ``Draw`` that has these, differentiable
+        in them. For annealing and HMC."""
+        raise UserError(f"{type(self).__name__} does not say the densities of given latents (at)")
+
+    def prior_draw(
+        self, *, key: Key[Array, ""], temperature: float = 1.0
+    ) -> tuple[Any, AbstractDistribution]:
+        """Latents from the prior and p(x|z) given them: those of ``generate`` with the same key."""
+        raise UserError(f"{type(self).__name__} does not say which latents an image is made of (prior_draw)")
+
     @abc.abstractmethod
     def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> AbstractDistribution:
         """p(x|z) of a new image: its latents are a draw from the prior, the scales times ``temperature``
@@ -221,10 +232,19 @@ class VAE(AbstractVAE):
         of_each = rate_of_each_latent(encoded, prior)
         return Draw(z, log_prior, log_posterior, rates, likelihood, latent_statistics(encoded, z), of_each)
 
-    def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
+    def at(self, encoded: Any, latents: Float[Array, " latent"]) -> Draw:
+        """A flow's log q(z|x) takes ``latent`` passes of its networks."""
+        if type(self).draw is not VAE.draw:
+            return super().at(encoded, latents)
+        return self._drawn(encoded, latents, encoded.log_prob(latents))
+
+    def prior_draw(self, *, key: Key[Array, ""], temperature: float = 1.0) -> tuple[Any, Any]:
         prior = self.prior(self.encoder)
         z = prior.sample(key) if temperature == 1.0 else prior.tempered_sample(key, temperature)
-        return self.decode(z)
+        return z, self.decode(z)
+
+    def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
+        return self.prior_draw(key=key, temperature=temperature)[1]
 
     def reconstruct(self, x: ArrayLike) -> Float[Array, "height width channel"]:
         """The mean of p(x|z) at z = the mean of q(z|x), or what q(z|x) has in its place (``noiseless``).
