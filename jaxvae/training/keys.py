@@ -36,15 +36,6 @@ class Stream(enum.IntEnum):
     """The noise added to pixels of 256 levels: by step, then by index in the global batch."""
     FLIPS = 8
     """Which training images are mirrored: by step, then by index in the global batch."""
-    ANNEALING = 20
-    """Annealed importance sampling: by index in the test set, then by chain, then by temperature."""
-    SIMULATION = 21
-    """Images simulated from the model, with the chains that score them: by index."""
-    REFINEMENT = 22
-    """What a posterior of one image is optimised with: by index in the test set, then by step and draw."""
-    REFINED_SCORES = 23
-    """What the optimised posteriors are scored with, and with nothing else: by index in the test set, then by
-    draw."""
 
 
 def stream(seed: int, name: Stream) -> Key[Array, ""]:
@@ -53,13 +44,11 @@ def stream(seed: int, name: Stream) -> Key[Array, ""]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _streams(seed: int) -> dict[int, Key[Array, ""]]:
+def _streams(seed: int) -> list[Key[Array, ""]]:
     # One compiled program for all streams: otherwise each operation of each stream would be compiled alone.
     # ``lax.map`` computes them one after the other, which gives the smallest program.
     root = jax.random.key(seed, impl="threefry2x32")
-    numbers = [int(name) for name in Stream]
-    keys = jax.lax.map(lambda number: noise.fold_in(root, number), jnp.asarray(numbers, jnp.int32))
-    return dict(zip(numbers, keys, strict=True))
+    return list(jax.lax.map(lambda name: noise.fold_in(root, name), jnp.arange(len(Stream), dtype=jnp.int32)))
 
 
 def fold_in_each(key: Key[Array, ""], indices: Int[Array, " example"]) -> Key[Array, " example"]:

@@ -105,9 +105,9 @@ def check_both_sides(found, lower, upper):
 
 
 def test_a_simulated_image_is_between_its_bounds():
-    found, lower, upper = linear_sandwiches(Annealing(16, 4))
+    found, lower, upper = linear_sandwiches(Annealing(10, 4))
     check_both_sides(found, lower, upper)
-    assert lower.mean() < -5 * error(lower) and upper.mean() > 5 * error(upper)
+    assert lower.mean() < -3 * error(lower) and upper.mean() > 3 * error(upper)
     x = np.asarray(found.x, np.float64).reshape(-1, 3)
     standardised = np.linalg.solve(np.linalg.cholesky(linear.MARGINAL), (x - linear.B).T)
     assert stats.kstest(standardised.reshape(-1), "norm").pvalue > 1e-3
@@ -148,11 +148,13 @@ def test_step_sizes_are_of_pilots_and_backward_of_the_forward_chains():
     def ended(starts):
         return anneal(path, jax.vmap(at)(starts), jax.random.key(1), betas, settings)
 
-    every = jnp.stack([starts, starts.at[:4].mul(3), starts.at[4:].mul(30)])
+    every = jnp.stack([starts, starts.at[:4].mul(3), starts.at[4:].set(1e30)])
     found = jax.jit(jax.vmap(ended))(every)
     steps, weights = np.asarray(found.steps), np.asarray(found.log_weights)
     np.testing.assert_array_equal(steps[0], steps[1])
-    assert (weights[0] != weights[1]).all() and (steps[0] != steps[2]).any()
+    assert (weights[0] != weights[1]).all()
+    # Pilots that nothing is accepted of.
+    np.testing.assert_allclose(steps[2], 0.3 * 0.98 ** np.arange(29), rtol=1e-5)
     changes = steps[0, 1:] / steps[0, :-1]
     is_grown = np.isclose(changes, 1.02, rtol=1e-5)
     assert (is_grown | np.isclose(changes, 0.98, rtol=1e-5)).all() and len(set(is_grown)) == 2
@@ -160,10 +162,10 @@ def test_step_sizes_are_of_pilots_and_backward_of_the_forward_chains():
 
 
 def test_chains_backward_take_the_steps_of_the_forward_ones_in_reverse():
-    found = linear_sandwiches(Annealing(16, 4))[0]
+    found = linear_sandwiches(Annealing(10, 4))[0]
     # The last move backward is at the temperature of the first one forward.
     np.testing.assert_array_equal(found.upper.final_step, np.float32(0.1))
-    np.testing.assert_allclose(found.lower.final_step, 0.1 * 1.02**14, rtol=1e-5)
+    np.testing.assert_allclose(found.lower.final_step, 0.1 * 1.02**8, rtol=1e-5)
 
 
 @pytest.mark.slow

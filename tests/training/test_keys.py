@@ -23,5 +23,5 @@ def test_an_example_has_its_key_whatever_the_others_are():
 
 def test_the_numbers_of_a_run_never_change():
     # Written down once: a run begun with one version must continue with the next.
-    assert [name.value for name in Stream] == [*range(9), *range(20, 24)]
+    assert [name.value for name in Stream] == list(range(9))
     assert bits(stream(0, Stream.POSTERIOR)).tolist() == [928981903, 3453687069]
