@@ -1,0 +1,7 @@
+"""What is there to know of a trained model? Each analysis is a function of a context, in a file of its own.
+
+- ``evaluate``: the scores of a run, and the analyses that were asked for. ``options``: what can be asked for.
+- ``context``: what every analysis is given, and what an analysis is.
+- ``belief``: can this NLL be believed? ``scores``: the scores of every image, in a file.
+- ``writing``: may a result be written there?
+"""
