@@ -1,7 +1,11 @@
-"""What else can be known of a trained model? Estimates of one image that cost more than a bound.
+"""What is there to know of a trained model? Each analysis is a function of a context, in a file of its own.
 
+- ``evaluate``: the scores of a run, and the analyses that were asked for. ``options``: what can be asked for.
+- ``context``: what every analysis is given, and what an analysis is.
+- ``belief``: can this NLL be believed? ``scores``: the scores of every image, in a file.
 - ``annealing``: log p(x) from below by annealed importance sampling, and from both sides on simulated images.
-- ``hmc``: how its chains move.
-- ``refined_posterior``: the best q(z|x) for one image; the gap split into approximation and amortisation;
-  likelihood regret.
+  ``hmc``: how its chains move. ``annealed_scores``: both, of a run.
+- ``refined_posterior``: the best q(z|x) for one image. ``gaps``: the gap split into approximation and
+  amortisation, and likelihood regret, of a run.
+- ``writing``: may a result be written there?
 """

@@ -1,0 +1,135 @@
+"""What is an analysis given? The model, the run's configuration and images, and keys of its own."""
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from jaxvae.analysis.options import Options
+from jaxvae.config import Config
+from jaxvae.data.load import Dataset
+from jaxvae.data.memory_map import gather
+from jaxvae.models.objectives import Bounds
+from jaxvae.models.preprocessing import preprocess
+from jaxvae.models.vae import AbstractVAE
+from jaxvae.runs.evaluation import Evaluator
+from jaxvae.training.keys import Stream, fold_in_each, stream
+from jaxvae.training.parallel import Device
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """A trained model, and what it is studied on.
+
+    Analyses compute on the first device, in float32 at the highest precision of matrix products, a piece of
+    ``eval.batch_size`` images at a time. Their random numbers are functions of the run's seed and of an
+    image's index.
+    """
+
+    config: Config
+    """The run's."""
+    options: Options
+    model: AbstractVAE
+    """Precomputed, on every device."""
+    dataset: Dataset
+    """Its test images are only those that are evaluated."""
+    devices: Sequence[Device]
+    evaluator: Evaluator
+    """Of the test images, on all devices."""
+    bounds: Any
+    """What it said: ``Bounds`` of every test image, in float64."""
+    test: dict[str, Any]
+    """The means over the images, as in ``summary.json``."""
+    fewer: dict[str, Any] | None
+    """The same with an eighth of the importance samples; None if these are few."""
+    samples: int
+    """The importance samples of each image in them."""
+    say: Callable[[str], None] = lambda line: None
+    """For lines about the progress of long work."""
+
+    def key(self, purpose: str) -> Key[Array, ""]:
+        """The root of the random numbers of this purpose, apart from all those of training and evaluation."""
+        # Streams of a run are folded in by small numbers (``Stream``).
+        number = 2**31 + zlib.crc32(purpose.encode()) // 2
+        return jax.random.fold_in(jax.random.key(self.config.seed, impl="threefry2x32"), np.uint32(number))
+
+    @property
+    def draw_key(self) -> Key[Array, ""]:
+        """Root of the draws that are importance samples: folded by the image's index, then by the sample."""
+        return stream(self.config.seed, Stream.TEST_POSTERIOR)
+
+    def test_inputs(self, indices: Int[np.ndarray, " some"]) -> Float[Array, "some height width channel"]:
+        """Test images as the model sees them, with the binarisation of the run's evaluations."""
+        key = stream(self.config.seed, Stream.TEST_BINARIZATION)
+        return self._inputs(self.dataset.test, key, indices)
+
+    def train_inputs(self, indices: Int[np.ndarray, " some"]) -> Float[Array, "some height width channel"]:
+        """Training images as the model sees them. If every visit binarises or dequantises them anew, this is
+        one draw of it."""
+        key = stream(self.config.seed, Stream.STATIC_BINARIZATION)
+        return self._inputs(self.dataset.train, key, indices)
+
+    def pieces(self, count: int) -> Iterator[Int[np.ndarray, " some"]]:
+        """The indices below ``count``, in pieces of one size: what is missing at the end is index 0 again."""
+        size = min(count, self.config.eval.batch_size)
+        for start in range(0, count, size):
+            yield np.pad(
+                np.arange(start, min(start + size, count), dtype=np.int32), (0, max(0, start + size - count))
+            )
+
+    def over_images(
+        self,
+        function: Callable[[AbstractVAE, Float[Array, "height width channel"], Key[Array, ""]], PyTree],
+        key: Key[Array, ""],
+        of_training: bool = False,
+        indices: Int[np.ndarray, " some"] | None = None,
+    ) -> PyTree:
+        """``function(model, x, fold_in(key, index))`` of every image, or of those with these indices: of its
+        results, arrays with one axis more, the first, on the host."""
+        inputs = self.train_inputs if of_training else self.test_inputs
+        if indices is None:
+            indices = np.arange(len(self.dataset.train if of_training else self.dataset.test), dtype=np.int32)
+        mapped = jax.jit(jax.vmap(function, in_axes=(None, 0, 0)))
+        found, model = [], self.first_model
+        with jax.default_matmul_precision("highest"):
+            for piece in self.pieces(len(indices)):
+                chosen = indices[piece]
+                found.append(
+                    jax.device_get(mapped(model, inputs(chosen), fold_in_each(key, jnp.asarray(chosen))))
+                )
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(indices)], *found)
+
+    @functools.cached_property
+    def first_model(self) -> AbstractVAE:
+        """The model on the first device alone."""
+        return jax.device_put(jax.device_get(self.model), self.devices[0])
+
+    def _inputs(self, images, key, indices):
+        return _preprocessed(
+            self.config.data, jnp.asarray(gather(images, indices)), key, jnp.asarray(indices)
+        )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _preprocessed(data, pixels, key, indices):
+    return jax.vmap(preprocess, in_axes=(0, 0, None))(pixels, fold_in_each(key, indices), data)
+
+
+class Analysis(NamedTuple):
+    """What can be asked for by the option of its name."""
+
+    analyse: Callable[[Context], dict[str, Any]]
+    """Its numbers and arrays, by name."""
+    lines: Callable[[dict[str, Any]], list[str]]
+    """The same to be read: lines of text."""
+    refuse: Callable[[Options, Config], None] = lambda options, config: None
+    """Raises UserError for what cannot work, before anything is computed."""
+
+
+__all__ = ["Analysis", "Bounds", "Context"]

@@ -1,0 +1,37 @@
+"""What can be asked of an evaluation? Each field is a flag of ``python -m jaxvae evaluate``, and the line
+under it is its help. This module does not import JAX."""
+
+import dataclasses
+from typing import Annotated
+
+import tyro
+
+from jaxvae.config.ranges import MOST
+from jaxvae.errors import UserError, printable
+from jaxvae.system.paths import meant_path
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What an evaluation is to find out."""
+
+    importance_samples: int | None = None
+    """Samples per image in the importance-weighted bound; None: the run's own eval.importance_samples. Memory
+    does not grow with them."""
+    images: int | None = None
+    """Only the first so many test images; None: all."""
+    step: int | None = None
+    """The checkpoint of this step; None: the newest good one."""
+    scores: Annotated[str | None, tyro.conf.arg(metavar="{None}|FILE.npz")] = None
+    """Where to write the scores of every image; None: nowhere."""
+
+    def check(self) -> None:
+        """Raises UserError for a value that cannot work, whatever the run is."""
+        for name, least in (("importance_samples", 1), ("images", 1), ("step", 1)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+                raise UserError(f"--{name} {printable(value)} cannot work: it must be {least} or more")
+        if self.scores is not None and meant_path(self.scores, "--scores").suffix != ".npz":
+            raise UserError(f"--scores {printable(self.scores)}: its name must end in .npz")
