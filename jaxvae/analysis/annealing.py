@@ -70,7 +70,8 @@ class Annealed(NamedTuple):
     bound: Float[Array, "*image"]
     """Forward: a lower bound on log p(x); backward: an upper one. Both in expectation."""
     standard_error: Float[Array, "*image"]
-    """Of ``bound``, from the spread of the chains' weights; NaN of a single chain."""
+    """Of ``bound``, from the spread of the chains' weights; NaN of a single chain. Chains backward begin at
+    one place, so that theirs does not know all of it."""
     effective_chains: Float[Array, "*image"]
     """``(sum w)^2 / sum w^2``, from 1 to the number of chains."""
     acceptance: Float[Array, "*image"]

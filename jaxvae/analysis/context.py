@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -75,9 +76,10 @@ class Context:
         key = stream(self.config.seed, Stream.STATIC_BINARIZATION)
         return self._inputs(self.dataset.train, key, indices)
 
-    def pieces(self, count: int) -> Iterator[Int[np.ndarray, " some"]]:
-        """The indices below ``count``, in pieces of one size: what is missing at the end is index 0 again."""
-        size = min(count, self.config.eval.batch_size)
+    def pieces(self, count: int, at_once: int | None = None) -> Iterator[Int[np.ndarray, " some"]]:
+        """The indices below ``count``, in pieces of one size, ``at_once`` or ``eval.batch_size``: what is
+        missing at the end is index 0 again."""
+        size = min(count, at_once or self.config.eval.batch_size)
         for start in range(0, count, size):
             yield np.pad(
                 np.arange(start, min(start + size, count), dtype=np.int32), (0, max(0, start + size - count))
@@ -89,21 +91,30 @@ class Context:
         key: Key[Array, ""],
         of_training: bool = False,
         indices: Int[np.ndarray, " some"] | None = None,
+        at_once: int | None = None,
+        saying: str | None = None,
     ) -> PyTree:
         """``function(model, x, fold_in(key, index))`` of every image, or of those with these indices: of its
-        results, arrays with one axis more, the first, on the host."""
+        results, arrays with one axis more, the first, on the host. ``at_once`` images are computed together.
+        With ``saying``, what is done, its progress is said now and then."""
         inputs = self.train_inputs if of_training else self.test_inputs
         if indices is None:
             indices = np.arange(len(self.dataset.train if of_training else self.dataset.test), dtype=np.int32)
         mapped = jax.jit(jax.vmap(function, in_axes=(None, 0, 0)))
-        found, model = [], self.first_model
+        found, model, progress = [], self.first_model, Progress(self.say, saying, len(indices))
         with jax.default_matmul_precision("highest"):
-            for piece in self.pieces(len(indices)):
+            for piece in self.pieces(len(indices), at_once):
                 chosen = indices[piece]
                 found.append(
                     jax.device_get(mapped(model, inputs(chosen), fold_in_each(key, jnp.asarray(chosen))))
                 )
+                progress.after(len(found) * len(piece))
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(indices)], *found)
+
+    @functools.cached_property
+    def found_before(self) -> dict[str, Any]:
+        """What one analysis leaves for another that would compute the same."""
+        return {}
 
     @functools.cached_property
     def first_model(self) -> AbstractVAE:
@@ -121,11 +132,32 @@ def _preprocessed(data, pixels, key, indices):
     return jax.vmap(preprocess, in_axes=(0, 0, None))(pixels, fold_in_each(key, indices), data)
 
 
+class Progress:
+    """Says how far long work is, at most every ten seconds, and when it will end."""
+
+    def __init__(self, say: Callable[[str], None], what: str | None, count: int):
+        self._say, self._what, self._count = say, what, count
+        self._started = self._told = time.monotonic()
+
+    def after(self, done: int) -> None:
+        """So many images are done."""
+        now = time.monotonic()
+        if self._what is None or done >= self._count or now - self._told < 10:
+            return
+        self._told = now
+        left = (now - self._started) * (self._count / done - 1)
+        self._say(f"{self._what}: {done} of {self._count} images; about {_duration(left)} left.")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
 class Analysis(NamedTuple):
     """What can be asked for by the option of its name."""
 
     analyse: Callable[[Context], dict[str, Any]]
-    """Its numbers and arrays, by name."""
+    """Its numbers and arrays, by name; under ``of_each_image``, arrays that ``--scores`` writes too."""
     lines: Callable[[dict[str, Any]], list[str]]
     """The same to be read: lines of text."""
     refuse: Callable[[Options, Config], None] = lambda options, config: None

@@ -31,8 +31,14 @@ from jaxvae.training.compiled_programs import users_cache
 from jaxvae.training.device_errors import explained
 from jaxvae.training.parallel import Device, all_devices, devices_for, replicate
 
-ANALYSES: dict[str, str] = {}
-"""The module of each analysis, by the option that asks for it, in the order in which they are done."""
+ANALYSES: dict[str, str] = {
+    "ais": "jaxvae.analysis.annealed_scores:AIS",
+    "sandwich": "jaxvae.analysis.annealed_scores:SANDWICH",
+    "gap": "jaxvae.analysis.gaps:GAP",
+    "regret": "jaxvae.analysis.gaps:REGRET",
+}
+"""The module of each analysis, by the option that asks for it, in the order in which they are done; after a
+colon the name of its ``Analysis``, if that is not ``ANALYSIS``."""
 
 
 def evaluate(
@@ -73,14 +79,16 @@ def evaluate(
         }
         for line in ("", *scores_table(found), *belief.lines(context.test, found["belief"])):
             context.say(line)
-        if chosen.scores is not None:
-            path, each = meant_path(chosen.scores, "--scores"), scores.of_each_image(context)
-            scores.write(path, each, {"step": step, "importance_samples": context.samples})
-            context.say(scores.line(path, each))
         for name, analysis in asked.items():
             found[name] = analysis.analyse(context)
             for line in ("", *analysis.lines(found[name])):
                 context.say(line)
+        if chosen.scores is not None:
+            path, each = meant_path(chosen.scores, "--scores"), scores.of_each_image(context)
+            for name in asked:
+                each |= found[name].get("of_each_image", {})
+            scores.write(path, each, {"step": step, "importance_samples": context.samples})
+            context.say(scores.line(path, each))
     return found
 
 
@@ -120,8 +128,9 @@ def _devices(config: Config) -> list[Device]:
     return devices_for(Train(devices=count, batch_size=count))
 
 
-def _analysis(module: str) -> Analysis:
-    return importlib.import_module(module).ANALYSIS
+def _analysis(place: str) -> Analysis:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name or "ANALYSIS")
 
 
 def as_json(found: Any) -> Any:

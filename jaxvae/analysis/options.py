@@ -2,13 +2,21 @@
 under it is its help. This module does not import JAX."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import tyro
 
 from jaxvae.config.ranges import MOST
 from jaxvae.errors import UserError, printable
 from jaxvae.system.paths import meant_path
+
+
+Start = Literal["posterior", "prior"]
+_LEAST = {
+    **dict.fromkeys(("importance_samples", "images", "step"), 1),
+    **dict.fromkeys(("ais_temperatures", "ais_chains", "gap_steps"), 1),
+}
+"""The least value of each number."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,14 +32,32 @@ class Options:
     """The checkpoint of this step; None: the newest good one."""
     scores: Annotated[str | None, tyro.conf.arg(metavar="{None}|FILE.npz")] = None
     """Where to write the scores of every image; None: nowhere."""
+    ais: bool = False
+    """NLL by annealed importance sampling. Expensive: see --images."""
+    ais_temperatures: int = 1000
+    """Of --ais and --sandwich: the more, the nearer to log p(x). Time grows with them."""
+    ais_chains: int = 16
+    """Of --ais and --sandwich: chains of an image that count."""
+    ais_start: Start = "posterior"
+    """Of --ais and --sandwich: chains start at draws from q(z|x), or from p(z)."""
+    sandwich: bool = False
+    """By how much --ais errs at most: log p(x) from both sides, of as many images that the model makes."""
+    gap: bool = False
+    """How much of the gap is q's family's, and how much the encoder's: q is optimised for each image."""
+    gap_steps: int = 500
+    """Of --gap and --regret: steps of Adam for each image."""
+    regret: bool = False
+    """Likelihood regret of each image, a score of how unlike those of training it is."""
 
     def check(self) -> None:
         """Raises UserError for a value that cannot work, whatever the run is."""
-        for name, least in (("importance_samples", 1), ("images", 1), ("step", 1)):
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
                 raise UserError(f"--{name} {printable(value)} cannot work: it must be {least} or more")
+        if self.ais_start not in get_args(Start):
+            raise UserError(f"--ais_start {printable(self.ais_start)}: it is {' or '.join(get_args(Start))}")
         if self.scores is not None and meant_path(self.scores, "--scores").suffix != ".npz":
             raise UserError(f"--scores {printable(self.scores)}: its name must end in .npz")

@@ -106,8 +106,11 @@ def refined_posterior(
 
     def step(carry: tuple, number: Int[Array, ""]) -> tuple:
         free, state = carry
-        updates, state = adam.update(jax.grad(loss)(free, fold_in(key, number)), state)
-        return (optax.apply_updates(free, updates), state), None
+        slopes = jax.grad(loss)(free, fold_in(key, number))
+        # Optax mixes types of numbers.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = adam.update(slopes, state)
+            return (optax.apply_updates(free, updates), state), None
 
     (free, _), _ = jax.lax.scan(step, (free, adam.init(free)), _range(settings.steps))
     return eqx.combine(free, fixed)

@@ -12,7 +12,7 @@ from jaxvae.models.posteriors.full_gaussian import FullGaussian
 from jaxvae.models.vae import VAE
 
 SHAPE, SIGMA = (3, 1, 1), 0.6
-W = np.array([[1.0, 0.7], [-0.4, 0.9], [0.5, 0.6]])
+W = np.array([[1.0, 0.9], [-0.4, 0.3], [0.5, 0.6]])
 B = np.array([0.2, -0.1, 0.4])
 X = np.array([0.9, 0.4, -0.3])
 
@@ -64,7 +64,7 @@ class Decoder(eqx.Module):
         return (self.weight @ z + jnp.asarray(B, jnp.float32)).reshape(SHAPE)
 
 
-SHIFT, VARIANCES = np.array([0.3, -0.2]), np.array([0.5, 0.1])
+SHIFT, VARIANCES = np.array([0.3, -0.2]), np.array([0.4, 0.2])
 """How far the encoder's mean is off, and its variances, unless it is told otherwise."""
 
 

@@ -42,7 +42,7 @@ def test_a_diagonal_posterior_ends_with_the_known_gap():
     mean, variance = (np.asarray(v, np.float64) for v in (refined.mean, jnp.exp(2 * refined.log_scale)))
     np.testing.assert_allclose(mean, linear.GAIN @ (linear.X - linear.B), atol=0.02)
     np.testing.assert_allclose(variance, linear.BEST_DIAGONAL, rtol=0.06)
-    assert linear.kl(mean, np.diag(variance)) < linear.DIAGONAL_GAP + 2e-3
+    assert linear.kl(mean, np.diag(variance)) < linear.DIAGONAL_GAP + 5e-3
 
 
 def by_hand(mean, variances, draws):
