@@ -3,5 +3,6 @@
 - ``evaluate``: the scores of a run, and the analyses that were asked for. ``options``: what can be asked for.
 - ``context``: what every analysis is given, and what an analysis is.
 - ``belief``: can this NLL be believed? ``scores``: the scores of every image, in a file.
+- ``latents``: what does each latent do? ``information``: how much do latents say about images?
 - ``writing``: may a result be written there?
 """

@@ -31,7 +31,10 @@ from jaxvae.training.compiled_programs import users_cache
 from jaxvae.training.device_errors import explained
 from jaxvae.training.parallel import Device, all_devices, devices_for, replicate
 
-ANALYSES: dict[str, str] = {}
+ANALYSES: dict[str, str] = {
+    "latents": "jaxvae.analysis.latents",
+    "mutual_information": "jaxvae.analysis.information",
+}
 """The module of each analysis, by the option that asks for it, in the order in which they are done."""
 
 

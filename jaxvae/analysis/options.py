@@ -24,6 +24,10 @@ class Options:
     """The checkpoint of this step; None: the newest good one."""
     scores: Annotated[str | None, tyro.conf.arg(metavar="{None}|FILE.npz")] = None
     """Where to write the scores of every image; None: nowhere."""
+    latents: bool = False
+    """The rate of each latent, which latents are active, and how many have collapsed."""
+    mutual_information: bool = False
+    """How much latents say about images: I(x; z), and how far the aggregate posterior is from the prior."""
 
     def check(self) -> None:
         """Raises UserError for a value that cannot work, whatever the run is."""

@@ -8,7 +8,7 @@ arXiv 1312.6114). Every method acts on one image, and says what is wrong with an
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,7 +23,7 @@ from jaxvae.models.distributions import AbstractDistribution
 from jaxvae.models.input_checks import ArrayLike
 from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.priors import AbstractPrior, KnownPrior, StandardNormalPrior
-from jaxvae.models.rates import rate, rate_of_each_latent
+from jaxvae.models.rates import rate, rate_of_each_latent, rate_of_each_marginal
 from jaxvae.models.stock_modules import adopt
 
 
@@ -64,6 +64,16 @@ class Draw(eqx.Module):
     def log_weight(self, log_likelihood: Float[Array, ""]) -> Float[Array, ""]:
         """``log p(x|z) + log p(z) - log q(z|x)``, all that an importance-weighted bound needs."""
         return log_likelihood + self.log_prior - self.log_posterior
+
+
+class LatentRates(eqx.Module):
+    """The rate of each latent, in nats."""
+
+    each: Float[Array, " latent"] | None
+    """None if it is not known."""
+    kind: Literal["closed", "marginal", "draw"] = eqx.field(static=True, default="closed")
+    """``closed``: KL[q || p]. ``marginal``: KL[q(z_i|x) || p(z_i)] of a latent by itself; of latents that
+    depend on each other the sum is below the rate. ``draw``: of a draw, so that its mean is the KL."""
 
 
 def unchanged(tree: Any) -> Any:
@@ -115,6 +125,15 @@ class AbstractVAE(eqx.Module):
             f"this objective cannot work: {type(self).__name__} does not say how its gradients are kept to "
             "some routes (routed_draw)"
         )
+
+    def latent_rates(self, encoded: Any, *, key: Key[Array, ""]) -> LatentRates:
+        """The rate of each latent, of all levels one after the other, for reports."""
+        return LatentRates(self.draw(encoded, key=key).latent_rates)
+
+    def log_posterior(self, encoded: Any, latents: Any) -> Float[Array, ""]:
+        """log q(z|x) of latents that ``draw`` gave, for this or another image, in nats; without what does not
+        depend on the image, such as the density of upper levels given the lowest."""
+        raise UserError(f"{type(self).__name__} does not say log q(z|x) of given latents (log_posterior)")
 
     @abc.abstractmethod
     def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> AbstractDistribution:
@@ -220,6 +239,18 @@ class VAE(AbstractVAE):
             rates = rate(encoded, prior, log_posterior, log_prior)[None]
         of_each = rate_of_each_latent(encoded, prior)
         return Draw(z, log_prior, log_posterior, rates, likelihood, latent_statistics(encoded, z), of_each)
+
+    def latent_rates(self, encoded: Any, *, key: Key[Array, ""]) -> LatentRates:
+        if type(self).draw is not VAE.draw:
+            return super().latent_rates(encoded, key=key)
+        prior = self.prior(self.encoder)
+        if (each := rate_of_each_latent(encoded, prior)) is not None:
+            return LatentRates(each)
+        marginal = rate_of_each_marginal(encoded, prior)
+        return LatentRates(marginal, "marginal")
+
+    def log_posterior(self, encoded: Any, latents: Any) -> Float[Array, ""]:
+        return encoded.log_prob(latents)
 
     def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
         prior = self.prior(self.encoder)
