@@ -112,7 +112,9 @@ def annealed_bound(
     return _summary(_forward(path, key, settings), settings)
 
 
-def simulated_sandwich(model: AbstractVAE, key: Key[Array, ""], settings: Annealing = Annealing()) -> Sandwich:
+def simulated_sandwich(
+    model: AbstractVAE, key: Key[Array, ""], settings: Annealing = Annealing()
+) -> Sandwich:
     """An image that the model itself makes, z* ~ p(z) and x* ~ p(x|z*), with bounds on its log p(x*) from
     both sides. Raises NotImplementedError if the likelihood cannot be drawn from."""
     model = model.precomputed()

@@ -112,6 +112,27 @@ class Context:
         return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(indices)], *found)
 
     @functools.cached_property
+    def latent_rates(self) -> tuple[Float[np.ndarray, "example latent"] | None, str]:
+        """The rate of each latent of each test image, in float64, where it is known; and its ``kind``, as in
+        ``LatentRates``."""
+
+        def of_image(model, x, key):
+            return model.latent_rates(model.encode(x), key=jax.random.fold_in(key, 0))
+
+        found = self.over_images(of_image, self.draw_key)
+        return None if found.each is None else found.each.astype(np.float64), found.kind
+
+    @functools.cached_property
+    def levels(self) -> list[int]:
+        """How many latents each level has."""
+
+        def latents(model):
+            encoded = model.encode(jnp.zeros(model.image_shape, jnp.float32))
+            return model.draw(encoded, key=jax.random.key(0)).latents
+
+        return [leaf.size for leaf in jax.tree.leaves(jax.eval_shape(latents, self.first_model))]
+
+    @functools.cached_property
     def found_before(self) -> dict[str, Any]:
         """What one analysis leaves for another that would compute the same."""
         return {}

@@ -32,6 +32,8 @@ from jaxvae.training.device_errors import explained
 from jaxvae.training.parallel import Device, all_devices, devices_for, replicate
 
 ANALYSES: dict[str, str] = {
+    "latents": "jaxvae.analysis.latents",
+    "mutual_information": "jaxvae.analysis.information",
     "ais": "jaxvae.analysis.annealed_scores:AIS",
     "sandwich": "jaxvae.analysis.annealed_scores:SANDWICH",
     "gap": "jaxvae.analysis.gaps:GAP",

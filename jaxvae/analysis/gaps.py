@@ -82,9 +82,13 @@ def gap_lines(found: dict[str, Any]) -> list[str]:
     """The gap and its parts."""
     by_chance = f"{found['amortisation_gap_draw_stderr']:.3f}"
     said = [
-        f"The gap of q(z|x), optimised for each of {found['images']} images by {found['steps']} steps of Adam, nats:",
+        f"The gap of {found['images']} images, q optimised for each by {found['steps']} steps of Adam, nats:",
         row("gap", number(found, "gap"), "log p(x) - L[q], L the ELBO"),
-        row("approximation", number(found, "approximation_gap"), "log p(x) - L[q*]: a richer family of q closes it"),
+        row(
+            "approximation",
+            number(found, "approximation_gap"),
+            "log p(x) - L[q*]: a richer family of q closes it",
+        ),
         row(
             "amortisation",
             number(found, "amortisation_gap"),

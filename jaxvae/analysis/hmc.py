@@ -104,5 +104,5 @@ def _log_joint(
     return _tempered(point.log_densities, temperature) - 0.5 * jnp.sum(momentum**2)
 
 
-def _tempered(both: Float[Array, "2 *shape"], temperature: Float[Array, ""]) -> Float[Array, "*shape"]:
+def _tempered(both: Float[Array, "2 ..."], temperature: Float[Array, ""]) -> Float[Array, "..."]:
     return (1 - temperature) * both[0] + temperature * both[1]

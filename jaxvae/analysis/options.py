@@ -10,7 +10,6 @@ from jaxvae.config.ranges import MOST
 from jaxvae.errors import UserError, printable
 from jaxvae.system.paths import meant_path
 
-
 Start = Literal["posterior", "prior"]
 _LEAST = {
     **dict.fromkeys(("importance_samples", "images", "step"), 1),
@@ -32,6 +31,10 @@ class Options:
     """The checkpoint of this step; None: the newest good one."""
     scores: Annotated[str | None, tyro.conf.arg(metavar="{None}|FILE.npz")] = None
     """Where to write the scores of every image; None: nowhere."""
+    latents: bool = False
+    """The rate of each latent, which latents are active, and how many have collapsed."""
+    mutual_information: bool = False
+    """How much latents say about images: I(x; z), and how far the aggregate posterior is from the prior."""
     ais: bool = False
     """NLL by annealed importance sampling. Expensive: see --images."""
     ais_temperatures: int = 1000

@@ -16,7 +16,8 @@ from jaxvae.system.atomic_files import replace
 def of_each_image(context: Context) -> dict[str, np.ndarray]:
     """Arrays of one entry an image, in nats: ``elbo``, ``rate`` (and ``rate_of_level`` if there are several),
     ``distortion``, ``log_likelihood`` (the importance-weighted bound), ``effective_samples``; ``index`` in
-    the test set; ``posterior_mean`` if the model says it."""
+    the test set. Of each latent, where the model says them, ``posterior_mean``, and ``rate_of_latent``, or
+    ``marginal_rate_of_latent`` where latents depend on each other."""
     each: Any = context.bounds
     rate = each.terms.rates.sum(-1)
     found = {
@@ -29,6 +30,9 @@ def of_each_image(context: Context) -> dict[str, np.ndarray]:
     }
     if each.terms.rates.shape[-1] > 1:
         found["rate_of_level"] = each.terms.rates
+    rates, kind = context.latent_rates
+    if rates is not None:
+        found["marginal_rate_of_latent" if kind == "marginal" else "rate_of_latent"] = rates
     if each.posterior_mean is not None:
         found["posterior_mean"] = each.posterior_mean
     return found

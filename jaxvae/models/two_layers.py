@@ -21,11 +21,12 @@ from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.networks import MLPDecoder, MLPEncoder
 from jaxvae.models.posteriors import AbstractPosterior, DiagonalPosterior
 from jaxvae.models.priors import AbstractPrior
-from jaxvae.models.rates import rate
+from jaxvae.models.rates import rate, rate_of_each_latent, ratio_of_each_latent
 from jaxvae.models.vae import (
     AbstractVAE,
     Draw,
     GradientRoutes,
+    LatentRates,
     cast,
     latent_statistics,
     with_known_prior,
@@ -135,6 +136,21 @@ class TwoLayerVAE(AbstractVAE):
             likelihood,
             lower.beside(upper),
         )
+
+    def latent_rates(self, encoded: Any, *, key: Key[Array, ""]) -> LatentRates:
+        """Of h1 ``log q(h1_i|x) - log p(h1_i|h2)`` of a draw; of h2 in closed form, given that draw."""
+        h1 = encoded.sample(jax.random.fold_in(key, 0))
+        above = self.upper_encoder(_as_image(h1))
+        h2 = above.sample(jax.random.fold_in(key, 1))
+        lower = ratio_of_each_latent(encoded, self.upper_decoder(_as_image(h2)), h1)
+        upper = rate_of_each_latent(above, self.prior(self._top))
+        if lower is None or upper is None:
+            return LatentRates(None)
+        return LatentRates(jnp.concatenate([lower, upper]), "draw")
+
+    def log_posterior(self, encoded: Any, latents: Any) -> Float[Array, ""]:
+        """log q(h1|x): h2 depends on the image through h1 alone."""
+        return encoded.log_prob(latents[0])
 
     def prior_draw(self, *, key: Key[Array, ""], temperature: float = 1.0) -> tuple[Any, Any]:
         prior = self.prior(self._top)

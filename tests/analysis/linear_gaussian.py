@@ -1,5 +1,5 @@
-"""A linear-Gaussian model, z ~ N(0, I) and x|z ~ N(W z + b, sigma^2 I), with all that is known of it in closed
-form, in float64 NumPy. The encoder is linear too, and off by as much as one likes."""
+"""A linear-Gaussian model, z ~ N(0, I) and x|z ~ N(W z + b, sigma^2 I), with all that is known of it in
+closed form, in float64 NumPy. The encoder is linear too, and off by as much as one likes."""
 
 import equinox as eqx
 import jax

@@ -107,7 +107,8 @@ def check_both_sides(found, lower, upper):
 def test_a_simulated_image_is_between_its_bounds():
     found, lower, upper = linear_sandwiches(Annealing(10, 4))
     check_both_sides(found, lower, upper)
-    assert lower.mean() < -3 * error(lower) and upper.mean() > 3 * error(upper)
+    assert lower.mean() < -3 * error(lower)
+    assert upper.mean() > 3 * error(upper)
     x = np.asarray(found.x, np.float64).reshape(-1, 3)
     standardised = np.linalg.solve(np.linalg.cholesky(linear.MARGINAL), (x - linear.B).T)
     assert stats.kstest(standardised.reshape(-1), "norm").pvalue > 1e-3
@@ -124,7 +125,8 @@ def test_the_bounds_of_both_sides_close_as_temperatures_grow(start):
         widths.append((upper - lower).mean())
     assert widths == sorted(widths, reverse=True)
     # As 1 / T, at least, once they are small.
-    assert widths[3] < 0.3 * widths[2] and widths[2] < 0.1 * widths[0]
+    assert widths[3] < 0.3 * widths[2]
+    assert widths[2] < 0.1 * widths[0]
 
 
 @pytest.mark.slow
@@ -157,7 +159,8 @@ def test_step_sizes_are_of_pilots_and_backward_of_the_forward_chains():
     np.testing.assert_allclose(steps[2], 0.3 * 0.98 ** np.arange(29), rtol=1e-5)
     changes = steps[0, 1:] / steps[0, :-1]
     is_grown = np.isclose(changes, 1.02, rtol=1e-5)
-    assert (is_grown | np.isclose(changes, 0.98, rtol=1e-5)).all() and len(set(is_grown)) == 2
+    assert (is_grown | np.isclose(changes, 0.98, rtol=1e-5)).all()
+    assert len(set(is_grown)) == 2
     assert (Annealing().chains, Annealing().pilots) == (16, 4)
 
 

@@ -62,8 +62,10 @@ def test_both_posteriors_are_scored_with_one_fresh_noise(steps):
     refined = jax.jit(lambda key: refined_posterior(model, x, key, settings))(KEY)
     # The noise of N(mean, scale^2) is that of N(0, 1) with the same key.
     noise = jax.vmap(
-        lambda k: (model.encode(x).sample(jax.random.fold_in(SCORES, k)) - model.encode(x).mean)
-        * jnp.exp(-model.encode(x).log_scale)
+        lambda k: (
+            (model.encode(x).sample(jax.random.fold_in(SCORES, k)) - model.encode(x).mean)
+            * jnp.exp(-model.encode(x).log_scale)
+        )
     )
     draws = np.asarray(jax.jit(noise)(jnp.arange(70)), np.float64)
     first = linear.GAIN @ (linear.X - linear.B) + linear.SHIFT

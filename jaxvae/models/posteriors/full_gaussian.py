@@ -54,7 +54,9 @@ class FullGaussian(AbstractDistribution):
         """``KL[q || N(0, I)] = 1/2 (|mean|^2 + |L|^2 - latent) - sum(log_diagonal)``, in nats; the diagonal's
         part through ``expm1``, as that of ``Gaussian``."""
         twice = 2 * self.log_diagonal
-        return 0.5 * (jnp.sum(self.mean**2 + (jnp.expm1(twice) - twice)) + jnp.sum(jnp.tril(self.below, -1) ** 2))
+        return 0.5 * (
+            jnp.sum(self.mean**2 + (jnp.expm1(twice) - twice)) + jnp.sum(jnp.tril(self.below, -1) ** 2)
+        )
 
     def _log_density(self, noise: Float[Array, " latent"]) -> Float[Array, ""]:
         """That of ``mean + L noise``."""
