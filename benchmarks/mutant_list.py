@@ -50,6 +50,8 @@ ROUTES = "models/test_gradient_estimators.py::test_a_model_that_cannot_keep_grad
 BOTH = "config/test_bounds.py::test_pixels_are_binarised_or_dequantised_and_never_both"
 LEDGER = f"{RUN}::test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time"
 RESUME = "config/test_changes.py::test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else"
+HMC, ANNEALING, REFINED = (f"analysis/test_{name}.py" for name in ("hmc", "annealing", "refined_posterior"))
+GIVEN = "models/test_given_latents.py"
 POSTERIORS, PRIORS = "models/test_posteriors.py", "models/test_priors.py"
 MASKED = f"{POSTERIORS}::test_a_masked_network_depends_on_the_latents_before_and_on_all_of_them"
 INVERTED = f"{POSTERIORS}::test_a_flow_is_inverted_and_its_determinant_is_that_of_its_derivative"
@@ -811,7 +813,7 @@ MUTANTS = [
         "mathematics",
         "models/posteriors/full_gaussian",
         ("a full Gaussian's density without its determinant", "(jnp.sum(noise**2) + constant) - jnp.sum(self.log_diagonal)", "(jnp.sum(noise**2) + constant)", f"{POSTERIORS}::test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws"),
-        ("covariances are not in the rate", " + jnp.sum(below**2))", ")", f"{POSTERIORS}::test_rates_in_closed_form_are_those_of_float64_and_of_monte_carlo"),
+        ("covariances are not in the rate", "+ jnp.sum(jnp.tril(self.below, -1) ** 2)", "", f"{POSTERIORS}::test_rates_in_closed_form_are_those_of_float64_and_of_monte_carlo"),
         ("a latent's own scale is the factor's diagonal", "0.5 * jnp.log(jnp.sum(self.factor**2, axis=1))", "self.log_diagonal", f"{POSTERIORS}::test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws"),
         ("the factor is transposed", "self.mean + self.factor @ noise, self", "self.mean + self.factor.T @ noise, self", f"{POSTERIORS}::test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws"),
     ),
@@ -962,5 +964,57 @@ MUTANTS = [
         "an experiment's own code",
         "runs/run",
         ("the newest model stands for every step", "self.restored(until=step)", "self.restored()", "runs/test_api.py"),
+    ),
+    *_area(
+        "evaluation",
+        "analysis/hmc",
+        ("what should be rejected is accepted", "_log_joint(proposal, ended, temperature) - _log_joint(point, momentum, temperature)", "_log_joint(point, momentum, temperature) - _log_joint(proposal, ended, temperature)", HMC),
+        ("the last half of a kick is missing", "return moved, half + 0.5 * step * _tempered(moved.gradients, temperature)", "return moved, half", HMC),
+        ("momenta have no energy", "temperature) - 0.5 * jnp.sum(momentum**2)", "temperature)", HMC),
+        ("an energy that is no number is accepted", "jnp.isnan(log_ratio), -jnp.inf, log_ratio", "jnp.isnan(log_ratio), 0.0, log_ratio", HMC),
+        ("the two densities change places", "(1 - temperature) * both[0] + temperature * both[1]", "temperature * both[0] + (1 - temperature) * both[1]", HMC),
+        ("momenta drift without the latents' units", "at(point.position + step * half)", "at(point.position + jnp.max(step) * half)", HMC),
+    ),
+    *_area(
+        "evaluation",
+        "analysis/annealing",
+        ("moves are at the temperature before", "(betas[1:-1], changes[:-1])", "(betas[:-2], changes[:-1])", ANNEALING),
+        ("the first ratio counts forward alone", "jnp.asarray(betas[-1] - betas[0], jnp.float32) * first", "first", ANNEALING),
+        ("the last rise is left out", "jnp.asarray(changes[-1], jnp.float32)", "jnp.asarray(0 * changes[-1], jnp.float32)", ANNEALING),
+        ("chains that count adapt their own steps", "jnp.mean(acceptance[settings.chains :])", "jnp.mean(acceptance[: settings.chains])", ANNEALING),
+        ("pilots count", "Ended(total[: settings.chains],", "Ended(total,", ANNEALING),
+        ("backward the steps are not reversed", "settings, forward.steps[::-1])", "settings, forward.steps)", ANNEALING),
+        ("chains backward start at q's draws", "exact = path.at(ravel_pytree(latents)[0])", "exact = path.at(path.start(jnp.int32(0)))", ANNEALING),
+        ("the upper bound is a lower one", "upper._replace(bound=-upper.bound)", "upper", ANNEALING),
+        ("the error is of the weights' biased variance", "/ (chains - 1)) if", "/ chains) if", ANNEALING),
+        ("temperatures are evenly spaced", "1 / (1 + np.exp(-RADIUS * np.linspace(-1, 1, temperatures + 1)))", "np.linspace(0, 1, temperatures + 1)", ANNEALING),
+        ("all chains start at one draw", "drawn = _key(key, chain, 0)", "drawn = _key(key, 0, 0)", ANNEALING),
+        ("chains do not start at q", "return draw.log_prior if from_prior else draw.log_posterior", "return draw.log_prior", ANNEALING),
+        ("p(x, z) is p(x|z)", "return draw.log_prior + draw.likelihood.log_prob(x)", "return draw.likelihood.log_prob(x)", ANNEALING),
+    ),
+    *_area(
+        "evaluation",
+        "analysis/refined_posterior",
+        ("posteriors are scored with the noise they were optimised with", "settings), key_scores, settings)", "settings), key, settings)", REFINED),
+        ("the two posteriors see other noise", "values(refined, fold_in(key, k))", "values(refined, fold_in(key, k + 1))", REFINED),
+        ("the likelihood alone is optimised", "return draw.likelihood.log_prob(x) - jnp.sum(draw.rates)", "return draw.likelihood.log_prob(x)", REFINED),
+        ("the approximation gap is the whole gap", "return self.log_likelihood - self.refined_elbo", "return self.log_likelihood - self.elbo", REFINED),
+        ("the ELBO is minimised", "return -jnp.mean(jax.vmap(elbo)", "return jnp.mean(jax.vmap(elbo)", REFINED),
+    ),
+    *_area(
+        "evaluation",
+        "models/two_layers",
+        ("the upper latents have no density", "(encoded.log_prob(h1), above.log_prob(h2))", "(encoded.log_prob(h1), 0 * above.log_prob(h2))", GIVEN),
+        ("a new image's latents are not the ones it is made of", "return (h1, h2), self.decode(h1)", "return (h1 + 1, h2), self.decode(h1)", GIVEN),
+    ),
+    *_area(
+        "evaluation",
+        "models/posteriors/full_gaussian",
+        ("what lies above the diagonal counts", "jnp.tril(self.below, -1) + jnp.diag(", "self.below + jnp.diag(", GIVEN),
+    ),
+    *_area(
+        "evaluation",
+        "models/vae",
+        ("given latents of a subclass that draws otherwise", "if type(self).draw is not VAE.draw:\n            return super().at(", "if False:\n            return super().at(", GIVEN),
     ),
 ]

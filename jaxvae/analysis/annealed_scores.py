@@ -47,7 +47,7 @@ def ais(context: Context) -> dict[str, Any]:
     """The NLL of the test images, ``nll``, at most in expectation; ``below_iw``, by how much it is below the
     importance-weighted one, both with standard errors over images; and over chains, ``nll_draw_stderr``."""
     settings = settings_of(context)
-    found: Annealed = context.over_images(
+    found: Any = context.over_images(
         lambda model, x, key: annealed_bound(model, x, key, settings),
         context.key("annealing"),
         at_once=AT_ONCE,

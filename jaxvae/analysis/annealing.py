@@ -47,7 +47,7 @@ Start = Literal["posterior", "prior"]
 class Annealing(NamedTuple):
     """How annealed importance sampling is done."""
 
-    temperatures: int = 1000
+    temperatures: int = 500
     """How many times beta rises. One is plain importance sampling."""
     chains: int = 16
     """Chains of an image that count."""

@@ -14,8 +14,8 @@ AT_ONCE = 32
 """Images whose posteriors are optimised together."""
 
 
-def _split(context: Context) -> GapSplit:
-    """Of every test image, in float64; computed once for both analyses."""
+def _split(context: Context) -> Any:
+    """``GapSplit`` of every test image, in float64 on the host; computed once for both analyses."""
     if "split" not in context.found_before:
         settings = Refinement(steps=context.options.gap_steps, samples=context.samples)
 

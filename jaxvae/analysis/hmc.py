@@ -87,7 +87,7 @@ def hmc_move(
     step = step * (0.5 + 0.5 * noise.uniform(key_length, ()))
 
     def once(state: tuple, _: None) -> tuple:
-        return leapfrog(at, *state, temperature, step), None
+        return leapfrog(at, state[0], state[1], temperature, step), None
 
     (proposal, ended), _ = jax.lax.scan(once, (point, momentum), length=leapfrogs)
     log_ratio = _log_joint(proposal, ended, temperature) - _log_joint(point, momentum, temperature)

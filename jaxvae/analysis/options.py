@@ -37,7 +37,7 @@ class Options:
     """How much latents say about images: I(x; z), and how far the aggregate posterior is from the prior."""
     ais: bool = False
     """NLL by annealed importance sampling. Expensive: see --images."""
-    ais_temperatures: int = 1000
+    ais_temperatures: int = 500
     """Of --ais and --sandwich: the more, the nearer to log p(x). Time grows with them."""
     ais_chains: int = 16
     """Of --ais and --sandwich: chains of an image that count."""

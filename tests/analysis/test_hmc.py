@@ -63,7 +63,7 @@ def test_leapfrogs_lead_back_preserve_volume_and_energy_to_second_order():
     def path(z, momentum, step, count):
         step = jnp.full(2, step)
         return jax.lax.fori_loop(
-            0, count, lambda _, state: leapfrog(AT, *state, TEMPERATURE, step), (AT(z), momentum)
+            0, count, lambda _, both: leapfrog(AT, both[0], both[1], TEMPERATURE, step), (AT(z), momentum)
         )
 
     there, ended = path(start, momentum, 0.2, 10)
