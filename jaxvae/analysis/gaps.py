@@ -30,8 +30,8 @@ def _split(context: Context) -> Any:
 
 def gap(context: Context) -> dict[str, Any]:
     """``gap``, log p(x) - L[q], and its parts ``approximation_gap`` and ``amortisation_gap``, with standard
-    errors over images; ``nll``, of the importance-weighted bound of q*, by which log p(x) is known here; and
-    the approximation gap by AIS too, if that was asked for."""
+    errors over images; ``nll``, by which log p(x) is known here, of the larger of the importance-weighted
+    bounds of q* and q; and the approximation gap by AIS too, if that was asked for."""
     split = _split(context)
     found: dict[str, Any] = {"images": len(split.elbo), "steps": context.options.gap_steps}
     parts = {
@@ -97,7 +97,7 @@ def gap_lines(found: dict[str, Any]) -> list[str]:
         row(
             "NLL",
             number(found, "nll"),
-            f"of {found['samples']} samples of q*, {found['effective_samples']:.1f} of them effective",
+            f"of {found['samples']} samples of q* or q, {found['effective_samples']:.1f} of them effective",
         ),
     ]
     if "approximation_gap_by_ais" in found:

@@ -59,12 +59,14 @@ class GapSplit(NamedTuple):
     amortisation_error: Float[Array, "*image"]
     """Its standard error, of differences under the same noise."""
     log_likelihood: Float[Array, "*image"]
-    """log p(x) as the importance-weighted bound of q*'s draws says it, which is too low in expectation."""
+    """log p(x) as importance-weighted bounds say it, which are too low in expectation: the larger of those of
+    q*'s draws and of q's, since q* may leave out a mode that q has."""
     log_likelihood_error: Float[Array, "*image"]
+    """Its standard error."""
     effective_samples: Float[Array, "*image"]
-    """``(sum w)^2 / sum w^2`` of the weights of q*'s draws."""
+    """``(sum w)^2 / sum w^2`` of the weights of that bound."""
     importance_weighted: Float[Array, "*image"]
-    """The bound of as many draws from q."""
+    """The bound of q's draws."""
 
     @property
     def approximation_gap(self) -> Float[Array, "*image"]:
@@ -165,18 +167,20 @@ def scored(
     (elbos, log_weights), (refined_elbos, refined_log_weights) = draws
     gains = refined_elbos - elbos
     gain = jnp.mean(gains)
-    weights = jnp.exp(refined_log_weights - jnp.max(refined_log_weights))
+    pairs, bound = max(1, count - 1), log_mean_exp(log_weights)
+    refined_bound = log_mean_exp(refined_log_weights)
+    better = jnp.where(refined_bound > bound, refined_log_weights, log_weights)
+    weights = jnp.exp(better - jnp.max(better))
     effective = jnp.sum(weights) ** 2 / jnp.sum(weights**2)
-    pairs = max(1, count - 1)
     return GapSplit(
         jnp.mean(elbos),
         jnp.mean(refined_elbos),
         gain,
         jnp.sqrt(jnp.mean((gains - gain) ** 2) / pairs),
-        log_mean_exp(refined_log_weights),
+        jnp.maximum(refined_bound, bound),
         jnp.sqrt((count / effective - 1) / pairs),
         effective,
-        log_mean_exp(log_weights),
+        bound,
     )
 
 

@@ -117,16 +117,17 @@ def test_a_simulated_image_is_between_its_bounds():
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["posterior", "prior"])
 def test_the_bounds_of_both_sides_close_as_temperatures_grow(start):
-    widths, count = [], 4000
+    widths, spreads, count = [], [], 2000
     for temperatures in (4, 16, 64, 256):
         found, lower, upper = linear_sandwiches(Annealing(temperatures, 4, start), temperatures, count)
         if temperatures > 4:
             check_both_sides(found, lower, upper)
         widths.append((upper - lower).mean())
-    assert widths == sorted(widths, reverse=True)
-    # As 1 / T, at least, once they are small.
-    assert widths[3] < 0.3 * widths[2]
-    assert widths[2] < 0.1 * widths[0]
+        spreads.append(lower.std())
+    assert spreads == sorted(spreads, reverse=True)
+    assert spreads[3] < 0.3 * spreads[1]
+    assert widths[2] < 0.15 * widths[0]
+    assert abs(widths[3]) < 0.02
 
 
 @pytest.mark.slow
@@ -186,7 +187,7 @@ def small(model):
     made = build_vae(model, jnp.full((2, 2, 1), 0.4), key=jax.random.key(1))
     leaves, tree = jax.tree.flatten(made)
     noises = [
-        0.6 * jax.random.normal(key, leaf.shape)
+        0.3 * jax.random.normal(key, leaf.shape)
         for leaf, key in zip(leaves, keys(5, len(leaves)), strict=True)
     ]
     return jax.tree.unflatten(tree, [leaf + noise for leaf, noise in zip(leaves, noises, strict=True)])
@@ -227,6 +228,6 @@ def test_every_kind_of_model_is_annealed_to_its_sum_over_all_latents(config, sta
     found = bounds(model, x, Annealing(60, 4, start), count=200)
     weights = np.exp(np.asarray(found.bound, np.float64) - exact)
     assert abs(weights.mean() - 1) < 4 * error(weights)
-    assert error(weights) < 0.05
+    assert error(weights) < 0.1
     sandwich = sandwiches(model, Annealing(60, 4, start), count=200)
     assert -3 * error(np.asarray(sandwich.width)) < sandwich.width.mean() < 1

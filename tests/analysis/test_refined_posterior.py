@@ -79,10 +79,9 @@ def test_both_posteriors_are_scored_with_one_fresh_noise(steps):
     np.testing.assert_allclose(
         found.importance_weighted, special.logsumexp(log_weights) - np.log(70), atol=2e-5
     )
-    np.testing.assert_allclose(
-        found.log_likelihood, special.logsumexp(refined_weights) - np.log(70), atol=2e-5
-    )
-    weights = np.exp(refined_weights)
+    both = [special.logsumexp(each) - np.log(70) for each in (log_weights, refined_weights)]
+    np.testing.assert_allclose(found.log_likelihood, max(both), atol=2e-5)
+    weights = np.exp(log_weights if both[0] >= both[1] else refined_weights)
     error = weights.std(ddof=1) / weights.mean() / 70**0.5
     np.testing.assert_allclose(found.log_likelihood_error, error, rtol=1e-3)
     np.testing.assert_allclose(found.effective_samples, weights.sum() ** 2 / (weights**2).sum(), rtol=1e-4)
@@ -105,6 +104,16 @@ def test_a_posterior_of_full_covariance_has_no_approximation_gap(start):
     assert abs(refined.below[1, 0]) > 0.1
 
 
+def by_prior(model, x):
+    """log p(x) as the mean of p(x|z) over many draws of p(z), of few pixels and latents."""
+
+    def log_likelihood(key):
+        return model.prior_draw(key=key)[1].log_prob(x)
+
+    values = jax.jit(jax.vmap(log_likelihood))(jax.random.split(jax.random.key(9), 200_000))
+    return special.logsumexp(np.asarray(values, np.float64)) - np.log(200_000)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["encoder", "standard"])
 def test_of_a_flow_the_numbers_of_the_image_are_optimised_and_not_its_networks(start):
@@ -114,7 +123,7 @@ def test_of_a_flow_the_numbers_of_the_image_are_optimised_and_not_its_networks(s
     )
     leaves, tree = jax.tree.flatten(model)
     model = jax.tree.unflatten(
-        tree, [leaf + 0.7 * jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(leaves)]
+        tree, [leaf + 0.3 * jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(leaves)]
     )
     images = jnp.asarray(np.random.default_rng(0).integers(0, 2, (3, 2, 2, 1)), jnp.float32)
     settings = Refinement(start=start, steps=800)
@@ -135,8 +144,11 @@ def test_of_a_flow_the_numbers_of_the_image_are_optimised_and_not_its_networks(s
         assert (np.abs(before - after) > 1e-3).all()
     found = jax.jit(jax.vmap(lambda x: gap_split(model, x, KEY, SCORES, settings)))(images)
     assert (found.amortisation_gap > 3 * found.amortisation_error).all()
-    assert (np.abs(found.log_likelihood - found.importance_weighted) < 0.2).all()
-    assert (found.approximation_gap > -4 * found.log_likelihood_error - 0.02).all()
+    exact = np.array([by_prior(model, x) for x in images])
+    # An untrained encoder's draws say little of log p(x), but nothing too high.
+    assert (found.log_likelihood < exact + 4 * found.log_likelihood_error).all()
+    assert (found.refined_elbo < exact + 0.02).all()
+    assert (found.approximation_gap > 0).all()
 
 
 @pytest.mark.slow
@@ -146,4 +158,5 @@ def test_of_two_layers_the_lower_posterior_is_optimised():
     x = jnp.asarray(np.random.default_rng(1).integers(0, 2, (3, 3, 1)), jnp.float32)
     found = jax.jit(lambda: gap_split(model, x, KEY, SCORES, Refinement(steps=400)))()
     assert found.amortisation_gap > 4 * found.amortisation_error
-    assert abs(found.log_likelihood - found.importance_weighted) < 0.2
+    exact = by_prior(model, x)
+    assert found.refined_elbo < found.log_likelihood < exact + 4 * found.log_likelihood_error
