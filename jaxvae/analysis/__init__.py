@@ -4,5 +4,6 @@
 - ``context``: what every analysis is given, and what an analysis is.
 - ``belief``: can this NLL be believed? ``scores``: the scores of every image, in a file.
 - ``latents``: what does each latent do? ``information``: how much do latents say about images?
+- ``ex_post``: how good would it be with another prior? ``gaussian_mixture``: fits one.
 - ``writing``: may a result be written there?
 """
