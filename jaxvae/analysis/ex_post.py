@@ -149,7 +149,7 @@ def fit_mixture(context: Context, draws: Draws, held: Draws) -> tuple[AbstractDi
     """A mixture of Gaussians with full covariances."""
     components = min(COMPONENTS, len(draws))
     random = np.random.default_rng(context.config.seed)
-    fitted, _ = gaussian_mixture.fit(draws, held, components, random)
+    fitted = gaussian_mixture.fit(draws, held, components, random)
     name = f"a mixture of {components} Gaussians with full covariances"
     return as_distribution(fitted), name
 

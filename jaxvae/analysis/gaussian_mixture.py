@@ -1,11 +1,16 @@
-"""Which mixture of Gaussians fits points best? Expectation maximisation in float64."""
+"""Which mixture of Gaussians fits points best? Expectation maximisation, its sums over points in float64.
+
+What is done for each point is a compiled program of float32: NumPy's products of matrices, on cores that are
+busy, wait for each other's threads most of the time.
+"""
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 MOST_ROUNDS = 200
 PATIENCE = 3
@@ -13,7 +18,7 @@ PATIENCE = 3
 LEAST_GAIN = 3e-4
 """Nats a point below which a round gains nothing."""
 AT_ONCE = 2048
-"""Points that are worked on at once, so that they stay in the processor's caches."""
+"""Points that are worked on at once."""
 FLOOR = 1e-5
 """Added to every variance, in shares of the points' mean one, so that no component shrinks to a point."""
 
@@ -26,20 +31,17 @@ class GaussianMixture(NamedTuple):
     factors: Float[np.ndarray, "component latent latent"]
     """The lower triangular Cholesky factors L_k."""
 
-    def log_joint(self, points: Float[np.ndarray, "point latent"]) -> Float[np.ndarray, "point component"]:
-        """``log weight_k + log N(point; mean_k, L_k L_k^T)``, in nats."""
-        constant = self.means.shape[1] * math.log(2 * math.pi)
-        # L^-1 of all components as one matrix: one product for all.
-        inverses = np.linalg.inv(self.factors)
-        shifts = np.einsum("kij,kj->ki", inverses, self.means)
-        standardised = points @ inverses.reshape(-1, points.shape[1]).T - shifts.reshape(-1)
-        squares = (standardised**2).reshape(len(points), *shifts.shape).sum(-1)
-        log_scales = np.log(np.diagonal(self.factors, axis1=1, axis2=2)).sum(-1)
-        return np.log(self.weights) - 0.5 * (squares + constant) - log_scales
 
-    def log_density(self, points: Float[np.ndarray, "point latent"]) -> Float[np.ndarray, " point"]:
-        """In nats."""
-        return np.concatenate([_log_sum(self.log_joint(some)) for some in _parts(points)])
+class _Sums(NamedTuple):
+    """Of some points, each times the share of it that a component has."""
+
+    log_density: Array
+    """The sum of the points' log-densities."""
+    counts: Array
+    firsts: Array
+    """Of the points' differences from the component's mean."""
+    seconds: Array
+    """Of the products of those."""
 
 
 def fit(
@@ -47,8 +49,8 @@ def fit(
     held_out: Float[np.ndarray, "other latent"],
     components: int,
     random: np.random.Generator,
-) -> tuple[GaussianMixture, int]:
-    """The mixture of the round in which the held-out points were most likely, and the number of that round.
+) -> GaussianMixture:
+    """The mixture of the round after which the held-out points were most likely.
 
     It begins at means that are points far from each other (k-means++: Arthur and Vassilvitskii 2007), each
     with the covariance of all points. A round never makes the points less likely, but for the floor.
@@ -56,46 +58,66 @@ def fit(
     floor = FLOOR * points.var(0).mean() * np.eye(points.shape[1])
     every = np.cov(points.T, bias=True).reshape(floor.shape) + floor
     factors = np.repeat(np.linalg.cholesky(every)[None], components, axis=0)
-    mixture = GaussianMixture(
-        np.full(components, 1 / components), _far_apart(points, components, random), factors
-    )
-    best, best_round, highest = mixture, 0, mixture.log_density(held_out).mean()
+    means = _far_apart(points, components, random)
+    mixture = GaussianMixture(np.full(components, 1 / components), means, factors)
+    parts, others = _in_parts(points), _in_parts(held_out)
+    best, best_round, highest = mixture, 0, _sums(mixture, others).log_density
     for number in range(1, MOST_ROUNDS + 1):
-        mixture = _round(mixture, points, floor)
-        reached = mixture.log_density(held_out).mean()
-        if reached > highest + LEAST_GAIN:
+        mixture = _next(mixture, _sums(mixture, parts), floor)
+        reached = _sums(mixture, others).log_density
+        if reached > highest + LEAST_GAIN * len(held_out):
             best, best_round, highest = mixture, number, reached
         elif number - best_round >= PATIENCE:
             break
-    return best, best_round
+    return best
 
 
-def _round(mixture: GaussianMixture, points: np.ndarray, floor: np.ndarray) -> GaussianMixture:
-    components, latents = mixture.means.shape
-    counts, sums = np.zeros(components), np.zeros((components, latents))
-    products = np.zeros((components, latents, latents))
-    for some in _parts(points):
-        joint = mixture.log_joint(some)
-        shares = np.exp(joint - _log_sum(joint)[:, None])
-        counts, sums = counts + shares.sum(0), sums + shares.T @ some
-        for k in range(components):
-            products[k] += (shares[:, k, None] * some).T @ some
+def _next(mixture: GaussianMixture, sums: _Sums, floor: np.ndarray) -> GaussianMixture:
+    """What makes the points most likely if each belongs to components in these shares."""
     # A component to which no point belongs keeps a share of next to nothing, and the floor as its covariance.
-    counts = np.maximum(counts, 1e-9)
-    means = sums / counts[:, None]
-    covariances = products / counts[:, None, None] - means[:, :, None] * means[:, None, :]
-    return GaussianMixture(counts / counts.sum(), means, _factors(covariances, floor))
-
-
-def _factors(covariances: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    counts = np.maximum(sums.counts, 1e-9)
+    moved = sums.firsts / counts[:, None]
+    covariances = sums.seconds / counts[:, None, None] - moved[:, :, None] * moved[:, None, :]
     values, vectors = np.linalg.eigh(covariances)
     # Rounding may leave a variance of 0 a little below it.
-    whole = np.einsum("kij,kj,klj->kil", vectors, np.maximum(values, 0), vectors)
-    return np.linalg.cholesky(whole + floor)
+    whole = (vectors * np.maximum(values, 0)[:, None, :]) @ vectors.swapaxes(1, 2)
+    return GaussianMixture(counts / counts.sum(), mixture.means + moved, np.linalg.cholesky(whole + floor))
 
 
-def _parts(points: np.ndarray) -> Iterator[np.ndarray]:
-    return (points[start : start + AT_ONCE] for start in range(0, len(points), AT_ONCE))
+def _in_parts(points: np.ndarray) -> tuple[Array, Array]:
+    """The points in parts of one size, with 0 for what is missing at the end, and which are there."""
+    count = -(-len(points) // AT_ONCE) * AT_ONCE
+    filled = np.zeros((count, points.shape[1]), np.float32)
+    filled[: len(points)] = points
+    parts = filled.reshape(-1, AT_ONCE, points.shape[1])
+    return jnp.asarray(parts), jnp.asarray((np.arange(count) < len(points)).reshape(-1, AT_ONCE))
+
+
+def _sums(mixture: GaussianMixture, parts: tuple[Array, Array]) -> _Sums:
+    log_scales = np.log(np.diagonal(mixture.factors, axis1=1, axis2=2)).sum(-1)
+    constant = mixture.means.shape[1] / 2 * math.log(2 * math.pi)
+    offsets = np.log(mixture.weights) - log_scales - constant
+    given = (offsets, mixture.means, np.linalg.inv(mixture.factors))
+    with jax.default_matmul_precision("highest"):
+        found = _sums_of_parts(*(jnp.asarray(each, jnp.float32) for each in given), *parts)
+    return jax.tree.map(lambda each: np.asarray(each, np.float64).sum(0), found)
+
+
+@jax.jit
+def _sums_of_parts(offsets, means, inverses, parts, present) -> _Sums:
+    def of_part(part):
+        points, there = part
+        centred = points[None] - means[:, None]
+        standardised = jnp.einsum("kij,knj->kni", inverses, centred)
+        joint = offsets[:, None] - 0.5 * (standardised**2).sum(-1)
+        log_density = jax.nn.logsumexp(joint, axis=0)
+        shares = jnp.where(there[None], jnp.exp(joint - log_density[None]), 0.0)
+        weighted = shares[:, :, None] * centred
+        seconds = jnp.einsum("kni,knj->kij", weighted, centred)
+        total = jnp.where(there, log_density, 0.0).sum()
+        return _Sums(total, shares.sum(1), weighted.sum(1), seconds)
+
+    return jax.lax.map(of_part, (parts, present))
 
 
 def _far_apart(points: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
@@ -108,8 +130,3 @@ def _far_apart(points: np.ndarray, count: int, random: np.random.Generator) -> n
         # Of points that are all the same, any will do.
         chosen.append(points[random.choice(len(points), p=distance / total if total > 0 else None)])
     return np.stack(chosen)
-
-
-def _log_sum(values: Float[np.ndarray, "point component"]) -> Float[np.ndarray, " point"]:
-    largest = values.max(1)
-    return largest + np.log(np.exp(values - largest[:, None]).sum(1))
