@@ -967,7 +967,7 @@ MUTANTS = [
     ),
     *_area(
         "evaluation",
-        "analysis/hmc",
+        "analysis/one_image/hmc",
         ("what should be rejected is accepted", "_log_joint(proposal, ended, temperature) - _log_joint(point, momentum, temperature)", "_log_joint(point, momentum, temperature) - _log_joint(proposal, ended, temperature)", HMC),
         ("the last half of a kick is missing", "return moved, half + 0.5 * step * _tempered(moved.gradients, temperature)", "return moved, half", HMC),
         ("momenta have no energy", "temperature) - 0.5 * jnp.sum(momentum**2)", "temperature)", HMC),
@@ -977,7 +977,7 @@ MUTANTS = [
     ),
     *_area(
         "evaluation",
-        "analysis/annealing",
+        "analysis/one_image/annealing",
         ("moves are at the temperature before", "(betas[1:-1], changes[:-1])", "(betas[:-2], changes[:-1])", ANNEALING),
         ("the first ratio counts forward alone", "jnp.asarray(betas[-1] - betas[0], jnp.float32) * first", "first", ANNEALING),
         ("the last rise is left out", "jnp.asarray(changes[-1], jnp.float32)", "jnp.asarray(0 * changes[-1], jnp.float32)", ANNEALING),
@@ -994,7 +994,7 @@ MUTANTS = [
     ),
     *_area(
         "evaluation",
-        "analysis/refined_posterior",
+        "analysis/one_image/refined_posterior",
         ("posteriors are scored with the noise they were optimised with", "settings), key_scores, settings)", "settings), key, settings)", REFINED),
         ("the two posteriors see other noise", "values(refined, fold_in(key, k))", "values(refined, fold_in(key, k + 1))", REFINED),
         ("the likelihood alone is optimised", "return draw.likelihood.log_prob(x) - jnp.sum(draw.rates)", "return draw.likelihood.log_prob(x)", REFINED),

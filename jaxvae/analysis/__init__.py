@@ -4,9 +4,8 @@
 - ``context``: what every analysis is given, and what an analysis is.
 - ``belief``: can this NLL be believed? ``scores``: the scores of every image, in a file.
 - ``latents``: what does each latent do? ``information``: how much do latents say about images?
-- ``annealing``: log p(x) from below by annealed importance sampling, and from both sides on simulated images.
-  ``hmc``: how its chains move. ``annealed_scores``: both, of a run.
-- ``refined_posterior``: the best q(z|x) for one image. ``gaps``: the gap split into approximation and
-  amortisation, and likelihood regret, of a run.
+- ``ex_post``: how good would it be with another prior? ``gaussian_mixture``: fits one.
+- ``annealed_scores``: a run's NLL by annealing, and its error. ``gaps``: the gap split into approximation and
+  amortisation, and likelihood regret. ``one_image/``: the mathematics of both.
 - ``writing``: may a result be written there?
 """

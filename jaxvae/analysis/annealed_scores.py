@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from jaxvae.analysis.annealing import Annealed, Annealing, annealed_bound, simulated_sandwich
 from jaxvae.analysis.context import Analysis, Context
+from jaxvae.analysis.one_image.annealing import Annealed, Annealing, annealed_bound, simulated_sandwich
 from jaxvae.errors import UserError
 
 AT_ONCE = 16

@@ -16,10 +16,12 @@ from jaxvae.analysis.options import Options
 from jaxvae.config import Config
 from jaxvae.data.load import Dataset
 from jaxvae.data.memory_map import gather
-from jaxvae.models.objectives import Bounds
+from jaxvae.data.placement import choose_places
 from jaxvae.models.preprocessing import preprocess
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.evaluation import Evaluator
+from jaxvae.training.compilation import Compiler
+from jaxvae.training.compiled_programs import users_cache
 from jaxvae.training.keys import Stream, fold_in_each, stream
 from jaxvae.training.parallel import Device
 
@@ -174,6 +176,18 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
+def evaluator_of(
+    config: Config, dataset: Dataset, devices: Sequence[Device], model: AbstractVAE
+) -> Evaluator:
+    """What scores models like this one, which is on these devices, on the test images: by the programs that
+    training has, so that the bits are the same."""
+    places = choose_places(config.data.placement, dataset, devices)
+    evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
+    with Compiler(users_cache()) as compiler:
+        evaluator.prepare(model, compiler, draws=False).result()
+    return evaluator
+
+
 class Analysis(NamedTuple):
     """What can be asked for by the option of its name."""
 
@@ -183,6 +197,3 @@ class Analysis(NamedTuple):
     """The same to be read: lines of text."""
     refuse: Callable[[Options, Config], None] = lambda options, config: None
     """Raises UserError for what cannot work, before anything is computed."""
-
-
-__all__ = ["Analysis", "Bounds", "Context"]

@@ -13,27 +13,25 @@ from typing import Any
 import numpy as np
 
 from jaxvae.analysis import belief, scores
-from jaxvae.analysis.context import Analysis, Context
+from jaxvae.analysis.context import Analysis, Context, evaluator_of
 from jaxvae.analysis.options import Options
 from jaxvae.analysis.writing import refuse_unwritable
 from jaxvae.config import Config, Train
 from jaxvae.data.given_arrays import in_memory
-from jaxvae.data.placement import choose_places
 from jaxvae.errors import UserError
-from jaxvae.runs.evaluation import Evaluator
+from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.progress import scores_table
 from jaxvae.runs.run import Run
 from jaxvae.runs.summary import describe_data
 from jaxvae.system.atomic_files import finite
 from jaxvae.system.paths import meant_path
-from jaxvae.training.compilation import Compiler
-from jaxvae.training.compiled_programs import users_cache
 from jaxvae.training.device_errors import explained
 from jaxvae.training.parallel import Device, all_devices, devices_for, replicate
 
 ANALYSES: dict[str, str] = {
     "latents": "jaxvae.analysis.latents",
     "mutual_information": "jaxvae.analysis.information",
+    "ex_post": "jaxvae.analysis.ex_post",
     "ais": "jaxvae.analysis.annealed_scores:AIS",
     "sandwich": "jaxvae.analysis.annealed_scores:SANDWICH",
     "gap": "jaxvae.analysis.gaps:GAP",
@@ -107,15 +105,12 @@ def _scored(run: Run, options: Options, given: Any, say: Callable[[str], None]) 
     samples = options.importance_samples or config.eval.importance_samples
     # As in training, by the same programs, so that the bits are the same.
     placed = replicate(model, devices)
-    places = choose_places(config.data.placement, dataset, devices)
-    evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
-    with Compiler(users_cache()) as compiler:
-        evaluator.prepare(placed, compiler, draws=False)
-        bounds = evaluator.dispatch(placed, samples)
-        test = {**evaluator.summarise(bounds, samples), **model.summary()}
-        few, fewer = samples // belief.FEWER, None
-        if few >= 2:
-            fewer = evaluator.summarise(evaluator.dispatch(placed, few), few)
+    evaluator = evaluator_of(config, dataset, devices, placed)
+    bounds = evaluator.dispatch(placed, samples)
+    test = {**evaluator.summarise(bounds, samples), **model.summary()}
+    few, fewer = samples // belief.FEWER, None
+    if few >= 2:
+        fewer = evaluator.summarise(evaluator.dispatch(placed, few), few)
     each = evaluator.of_each_image(bounds)
     context = Context(
         config, options, placed.precomputed(), dataset, devices, evaluator, each, test, fewer, samples, say
@@ -136,9 +131,9 @@ def _analysis(place: str) -> Analysis:
 
 
 def as_json(found: Any) -> Any:
-    """The same with arrays as lists, in numbers that JSON has."""
+    """The same with arrays as lists, in numbers that JSON has, and without models."""
     if isinstance(found, dict):
-        return {name: as_json(value) for name, value in found.items()}
+        return {name: as_json(value) for name, value in found.items() if not isinstance(value, AbstractVAE)}
     if isinstance(found, np.ndarray | np.generic):
         return as_json(found.tolist())
     if isinstance(found, list | tuple):

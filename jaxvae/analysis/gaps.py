@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxvae.analysis.annealed_scores import mean_and_error, number, row
 from jaxvae.analysis.context import Analysis, Context
-from jaxvae.analysis.refined_posterior import GapSplit, Refinement, gap_split
+from jaxvae.analysis.one_image.refined_posterior import GapSplit, Refinement, gap_split
 
 AT_ONCE = 32
 """Images whose posteriors are optimised together."""

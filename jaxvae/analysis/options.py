@@ -35,6 +35,11 @@ class Options:
     """The rate of each latent, which latents are active, and how many have collapsed."""
     mutual_information: bool = False
     """How much latents say about images: I(x; z), and how far the aggregate posterior is from the prior."""
+    ex_post: Literal["mixture", "coupling"] | None = None
+    """A different model beside this one: the prior replaced by a density that is fitted now, to the aggregate
+    posterior of the training images. mixture: 10 Gaussians. coupling: a flow."""
+    ex_post_picture: Annotated[str | None, tyro.conf.arg(metavar="{None}|FILE.png")] = None
+    """Where to write samples of this model beside those of the different one."""
     ais: bool = False
     """NLL by annealed importance sampling. Expensive: see --images."""
     ais_temperatures: int = 500
@@ -64,3 +69,12 @@ class Options:
             raise UserError(f"--ais_start {printable(self.ais_start)}: it is {' or '.join(get_args(Start))}")
         if self.scores is not None and meant_path(self.scores, "--scores").suffix != ".npz":
             raise UserError(f"--scores {printable(self.scores)}: its name must end in .npz")
+        if self.ex_post_picture is not None:
+            if self.ex_post is None:
+                raise UserError("--ex_post_picture does nothing without --ex_post mixture or coupling")
+            if meant_path(self.ex_post_picture, "--ex_post_picture").suffix != ".png":
+                raise UserError(
+                    f"--ex_post_picture {printable(self.ex_post_picture)}: its name must end in .png"
+                )
+        if self.ex_post not in (None, "mixture", "coupling"):
+            raise UserError(f"--ex_post {printable(self.ex_post)} cannot work: choose mixture or coupling")

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import jax
@@ -64,9 +65,9 @@ class Evaluator:
         self._score = self.map_scores(devices)
         self._draw = jax.jit(self._draw_pictures)
 
-    def prepare(self, model: AbstractVAE, compiler: Compiler, draws: bool = True) -> None:
+    def prepare(self, model: AbstractVAE, compiler: Compiler, draws: bool = True) -> Future[Any]:
         """Begins to compile, in the background, what will score and, if it ``draws``, draw models like this
-        one, which may be only shapes."""
+        one, which may be only shapes. Returns what will score."""
         images: Any = self._images
         if self._streamed:
             _, rows, batch = self._pieces[0].shape
@@ -75,10 +76,10 @@ class Evaluator:
         arguments = *self._score_arguments(self._pieces[0], 1), images
         score = compiler.begin(compiler, self._score, self._devices, model, *arguments)
         self._score = lambda *arguments: score.result()(*arguments)
-        if not draws:
-            return
-        draw = compiler.begin(compiler, self._draw, self._devices, model, self._shown, self._keys)
-        self._draw = lambda *arguments: draw.result()(*arguments)
+        if draws:
+            draw = compiler.begin(compiler, self._draw, self._devices, model, self._shown, self._keys)
+            self._draw = lambda *arguments: draw.result()(*arguments)
+        return score
 
     def map_scores(self, devices: Sequence[Device]) -> Any:
         """What scores the images, still to be compiled: also for devices that are not here."""

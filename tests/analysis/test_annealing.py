@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from jaxvae.analysis.annealing import (
+from jaxvae.analysis.one_image.annealing import (
     Annealing,
     Path,
     anneal,
@@ -17,7 +17,7 @@ from jaxvae.analysis.annealing import (
     schedule,
     simulated_sandwich,
 )
-from jaxvae.analysis.hmc import point_at
+from jaxvae.analysis.one_image.hmc import point_at
 from jaxvae.config import (
     MLP,
     Bernoulli,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from jaxvae.analysis.hmc import hmc_move, leapfrog, point_at
+from jaxvae.analysis.one_image.hmc import hmc_move, leapfrog, point_at
 
 BETA = 0.3
 MEANS = np.array([[1.0, -2.0], [-1.0, 0.5]])

@@ -10,7 +10,7 @@ from scipy import stats
 
 import jaxvae
 from jaxvae.analysis.context import Progress
-from jaxvae.analysis.refined_posterior import Refinement, gap_split
+from jaxvae.analysis.one_image.refined_posterior import Refinement, gap_split
 from jaxvae.commands.evaluate import main
 from jaxvae.config import MLP, Config, Data, Eval, Model, Train
 from jaxvae.data.load import load

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from jaxvae.analysis.refined_posterior import Refinement, gap_split, refined_posterior
+from jaxvae.analysis.one_image.refined_posterior import Refinement, gap_split, refined_posterior
 from jaxvae.config import MLP, Bernoulli, InverseAutoregressiveFlow, Model, TwoLayers
 from jaxvae.models.build import build_vae
 

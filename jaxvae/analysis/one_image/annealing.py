@@ -29,7 +29,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
-from jaxvae.analysis.hmc import Point, PointAt, hmc_move, point_at
+from jaxvae.analysis.one_image.hmc import Point, PointAt, hmc_move, point_at
 from jaxvae.models.noise import fold_in
 from jaxvae.models.objectives.importance_weighted import log_mean_exp
 from jaxvae.models.vae import AbstractVAE
