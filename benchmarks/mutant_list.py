@@ -50,7 +50,15 @@ ROUTES = "models/test_gradient_estimators.py::test_a_model_that_cannot_keep_grad
 BOTH = "config/test_bounds.py::test_pixels_are_binarised_or_dequantised_and_never_both"
 LEDGER = f"{RUN}::test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time"
 RESUME = "config/test_changes.py::test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else"
-HMC, ANNEALING, REFINED = (f"analysis/test_{name}.py" for name in ("hmc", "annealing", "refined_posterior"))
+LEAPFROG = "analysis/test_hmc.py::test_leapfrogs_lead_back_preserve_volume_and_energy_to_second_order"
+INVARIANT = "analysis/test_hmc.py::test_a_move_leaves_the_density_between_the_two_invariant"
+ANNEALED = "analysis/test_annealing.py"
+BOTH_SIDES = f"{ANNEALED}::test_a_simulated_image_is_between_its_bounds"
+PILOTS = f"{ANNEALED}::test_step_sizes_are_of_pilots_and_backward_of_the_forward_chains"
+ONE_RISE = f"{ANNEALED}::test_one_temperature_is_importance_sampling"
+REFINED = "analysis/test_refined_posterior.py"
+FRESH = f"{REFINED}::test_both_posteriors_are_scored_with_one_fresh_noise"
+DIAGONAL = f"{REFINED}::test_a_diagonal_posterior_ends_with_the_known_gap"
 GIVEN = "models/test_given_latents.py"
 POSTERIORS, PRIORS = "models/test_posteriors.py", "models/test_priors.py"
 MASKED = f"{POSTERIORS}::test_a_masked_network_depends_on_the_latents_before_and_on_all_of_them"
@@ -968,38 +976,38 @@ MUTANTS = [
     *_area(
         "evaluation",
         "analysis/one_image/hmc",
-        ("what should be rejected is accepted", "_log_joint(proposal, ended, temperature) - _log_joint(point, momentum, temperature)", "_log_joint(point, momentum, temperature) - _log_joint(proposal, ended, temperature)", HMC),
-        ("the last half of a kick is missing", "return moved, half + 0.5 * step * _tempered(moved.gradients, temperature)", "return moved, half", HMC),
-        ("momenta have no energy", "temperature) - 0.5 * jnp.sum(momentum**2)", "temperature)", HMC),
-        ("an energy that is no number is accepted", "jnp.isnan(log_ratio), -jnp.inf, log_ratio", "jnp.isnan(log_ratio), 0.0, log_ratio", HMC),
-        ("the two densities change places", "(1 - temperature) * both[0] + temperature * both[1]", "temperature * both[0] + (1 - temperature) * both[1]", HMC),
-        ("momenta drift without the latents' units", "at(point.position + step * half)", "at(point.position + jnp.max(step) * half)", HMC),
+        ("what should be rejected is accepted", "_log_joint(proposal, ended, temperature) - _log_joint(point, momentum, temperature)", "_log_joint(point, momentum, temperature) - _log_joint(proposal, ended, temperature)", INVARIANT),
+        ("the last half of a kick is missing", "return moved, half + 0.5 * step * _tempered(moved.gradients, temperature)", "return moved, half", LEAPFROG),
+        ("momenta have no energy", "temperature) - 0.5 * jnp.sum(momentum**2)", "temperature)", INVARIANT),
+        ("an energy that is no number is accepted", "jnp.isnan(log_ratio), -jnp.inf, log_ratio", "jnp.isnan(log_ratio), 0.0, log_ratio", PILOTS),
+        ("the two densities change places", "(1 - temperature) * both[0] + temperature * both[1]", "temperature * both[0] + (1 - temperature) * both[1]", INVARIANT),
+        ("momenta drift without the latents' units", "at(point.position + step * half)", "at(point.position + jnp.max(step) * half)", INVARIANT),
     ),
     *_area(
         "evaluation",
         "analysis/one_image/annealing",
-        ("moves are at the temperature before", "(betas[1:-1], changes[:-1])", "(betas[:-2], changes[:-1])", ANNEALING),
-        ("the first ratio counts forward alone", "jnp.asarray(betas[-1] - betas[0], jnp.float32) * first", "first", ANNEALING),
-        ("the last rise is left out", "jnp.asarray(changes[-1], jnp.float32)", "jnp.asarray(0 * changes[-1], jnp.float32)", ANNEALING),
-        ("chains that count adapt their own steps", "jnp.mean(acceptance[settings.chains :])", "jnp.mean(acceptance[: settings.chains])", ANNEALING),
-        ("pilots count", "Ended(total[: settings.chains],", "Ended(total,", ANNEALING),
-        ("backward the steps are not reversed", "settings, forward.steps[::-1])", "settings, forward.steps)", ANNEALING),
-        ("chains backward start at q's draws", "exact = path.at(ravel_pytree(latents)[0])", "exact = path.at(path.start(jnp.int32(0)))", ANNEALING),
-        ("the upper bound is a lower one", "upper._replace(bound=-upper.bound)", "upper", ANNEALING),
-        ("the error is of the weights' biased variance", "/ (chains - 1)) if", "/ chains) if", ANNEALING),
-        ("temperatures are evenly spaced", "1 / (1 + np.exp(-RADIUS * np.linspace(-1, 1, temperatures + 1)))", "np.linspace(0, 1, temperatures + 1)", ANNEALING),
-        ("all chains start at one draw", "drawn = _key(key, chain, 0)", "drawn = _key(key, 0, 0)", ANNEALING),
-        ("chains do not start at q", "return draw.log_prior if from_prior else draw.log_posterior", "return draw.log_prior", ANNEALING),
-        ("p(x, z) is p(x|z)", "return draw.log_prior + draw.likelihood.log_prob(x)", "return draw.likelihood.log_prob(x)", ANNEALING),
+        ("moves are at the temperature before", "(betas[1:-1], changes[:-1])", "(betas[:-2], changes[:-1])", BOTH_SIDES),
+        ("the first ratio counts forward alone", "jnp.asarray(betas[-1] - betas[0], jnp.float32) * first", "first", BOTH_SIDES),
+        ("the last rise is left out", "jnp.asarray(changes[-1], jnp.float32)", "jnp.asarray(0 * changes[-1], jnp.float32)", ONE_RISE),
+        ("chains that count adapt their own steps", "jnp.mean(acceptance[settings.chains :])", "jnp.mean(acceptance[: settings.chains])", PILOTS),
+        ("pilots count", "Ended(total[: settings.chains],", "Ended(total,", ONE_RISE),
+        ("backward the steps are not reversed", "settings, forward.steps[::-1])", "settings, forward.steps)", f"{ANNEALED}::test_chains_backward_take_the_steps_of_the_forward_ones_in_reverse"),
+        ("chains backward start at q's draws", "exact = path.at(ravel_pytree(latents)[0])", "exact = path.at(path.start(jnp.int32(0)))", BOTH_SIDES),
+        ("the upper bound is a lower one", "upper._replace(bound=-upper.bound)", "upper", BOTH_SIDES),
+        ("the error is of the weights' biased variance", "/ (chains - 1)) if", "/ chains) if", ONE_RISE),
+        ("temperatures are evenly spaced", "1 / (1 + np.exp(-RADIUS * np.linspace(-1, 1, temperatures + 1)))", "np.linspace(0, 1, temperatures + 1)", f"{ANNEALED}::test_temperatures_are_even_on_a_sigmoid_and_one_is_a_single_rise"),
+        ("all chains start at one draw", "drawn = _key(key, chain, 0)", "drawn = _key(key, 0, 0)", ONE_RISE),
+        ("chains do not start at q", "return draw.log_prior if from_prior else draw.log_posterior", "return draw.log_prior", ONE_RISE),
+        ("p(x, z) is p(x|z)", "return draw.log_prior + draw.likelihood.log_prob(x)", "return draw.likelihood.log_prob(x)", ONE_RISE),
     ),
     *_area(
         "evaluation",
         "analysis/one_image/refined_posterior",
-        ("posteriors are scored with the noise they were optimised with", "settings), key_scores, settings)", "settings), key, settings)", REFINED),
-        ("the two posteriors see other noise", "values(refined, fold_in(key, k))", "values(refined, fold_in(key, k + 1))", REFINED),
-        ("the likelihood alone is optimised", "return draw.likelihood.log_prob(x) - jnp.sum(draw.rates)", "return draw.likelihood.log_prob(x)", REFINED),
-        ("the approximation gap is the whole gap", "return self.log_likelihood - self.refined_elbo", "return self.log_likelihood - self.elbo", REFINED),
-        ("the ELBO is minimised", "return -jnp.mean(jax.vmap(elbo)", "return jnp.mean(jax.vmap(elbo)", REFINED),
+        ("posteriors are scored with the noise they were optimised with", "settings), key_scores, settings)", "settings), key, settings)", FRESH),
+        ("the two posteriors see other noise", "values(refined, fold_in(key, k))", "values(refined, fold_in(key, k + 1))", FRESH),
+        ("the likelihood alone is optimised", "return draw.likelihood.log_prob(x) - jnp.sum(draw.rates)", "return draw.likelihood.log_prob(x)", DIAGONAL),
+        ("the approximation gap is the whole gap", "return self.log_likelihood - self.refined_elbo", "return self.log_likelihood - self.elbo", DIAGONAL),
+        ("the ELBO is minimised", "return -jnp.mean(jax.vmap(elbo)", "return jnp.mean(jax.vmap(elbo)", DIAGONAL),
     ),
     *_area(
         "evaluation",

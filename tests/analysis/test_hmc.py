@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 from jaxvae.analysis.one_image.hmc import hmc_move, leapfrog, point_at
@@ -86,6 +87,7 @@ def test_leapfrogs_lead_back_preserve_volume_and_energy_to_second_order():
     np.testing.assert_allclose(np.linalg.det(np.asarray(jacobian, np.float64)), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_has_no_energy_is_never_accepted():
     at = point_at(lambda z: jnp.sum(jnp.log(z)), lambda z: jnp.sum(jnp.log(z)) - z[0])
     keys = jax.random.split(jax.random.key(0), 100)
