@@ -51,6 +51,16 @@ ROUTES = "models/test_gradient_estimators.py::test_a_model_that_cannot_keep_grad
 BOTH = "config/test_bounds.py::test_pixels_are_binarised_or_dequantised_and_never_both"
 LEDGER = f"{RUN}::test_scoring_a_finished_run_again_loses_nothing_and_adds_its_own_time"
 RESUME = "config/test_changes.py::test_what_changes_training_is_refused_when_a_run_goes_on_and_nothing_else"
+LEAPFROG = "analysis/test_hmc.py::test_leapfrogs_lead_back_preserve_volume_and_energy_to_second_order"
+INVARIANT = "analysis/test_hmc.py::test_a_move_leaves_the_density_between_the_two_invariant"
+ANNEALED = "analysis/test_annealing.py"
+BOTH_SIDES = f"{ANNEALED}::test_a_simulated_image_is_between_its_bounds"
+PILOTS = f"{ANNEALED}::test_step_sizes_are_of_pilots_and_backward_of_the_forward_chains"
+ONE_RISE = f"{ANNEALED}::test_one_temperature_is_importance_sampling"
+REFINED = "analysis/test_refined_posterior.py"
+FRESH = f"{REFINED}::test_both_posteriors_are_scored_with_one_fresh_noise"
+DIAGONAL = f"{REFINED}::test_a_diagonal_posterior_ends_with_the_known_gap"
+GIVEN = "models/test_given_latents.py"
 POSTERIORS, PRIORS = "models/test_posteriors.py", "models/test_priors.py"
 MASKED = f"{POSTERIORS}::test_a_masked_network_depends_on_the_latents_before_and_on_all_of_them"
 INVERTED = f"{POSTERIORS}::test_a_flow_is_inverted_and_its_determinant_is_that_of_its_derivative"
@@ -683,15 +693,19 @@ MUTANTS = [
     *_area(
         "mathematics",
         "models/vae",
-        ("a subclass that draws otherwise is taken for its parent", "if type(self).draw is not VAE.draw:", "if False:", ROUTES),
+        ("a subclass that draws otherwise is taken for its parent", "if type(self).draw is not VAE.draw:\n            # A subclass", "if False:\n            # A subclass", ROUTES),
         ("densities leave out the routes of latents", "                z = routes.latents(z)\n", "", WRITTEN_OUT),
         ("the decoder has all routes", "return routes.generative(self)._drawn(", "return self._drawn(", WRITTEN_OUT),
     ),
     *_area(
         "mathematics",
-        "models/vae",
+        "models/draws",
         ("importance weights without the prior", "log_likelihood + self.log_prior - self.log_posterior", "log_likelihood - self.log_posterior", CONV),
         ("importance weights without the posterior", "log_likelihood + self.log_prior - self.log_posterior", "log_likelihood + self.log_prior", CONV),
+    ),
+    *_area(
+        "mathematics",
+        "models/vae",
         ("sigma is cast to bfloat16", "low = jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, networks(model))\n    return eqx.tree_at(networks, model, low)", "return jax.tree.map(lambda w: w.astype(precision) if eqx.is_inexact_array(w) else w, model)", LOW),
         ("bfloat16 is not asked for", 'if precision == "float32":\n            return self\n        return cast(self, lambda m: (m.encoder', 'if True:\n            return self\n        return cast(self, lambda m: (m.encoder', LOW),
         ("temperature is forgotten", "if temperature == 1.0 else prior.tempered_sample(key, temperature)", "if True else prior.tempered_sample(key, temperature)", "models/test_seams.py"),
@@ -857,7 +871,7 @@ MUTANTS = [
         "mathematics",
         "models/posteriors/full_gaussian",
         ("a full Gaussian's density without its determinant", "(jnp.sum(noise**2) + constant) - jnp.sum(self.log_diagonal)", "(jnp.sum(noise**2) + constant)", f"{POSTERIORS}::test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws"),
-        ("covariances are not in the rate", " + jnp.sum(self.below**2))", ")", f"{POSTERIORS}::test_rates_in_closed_form_are_those_of_float64_and_of_monte_carlo"),
+        ("covariances are not in the rate", "+ jnp.sum(jnp.tril(self.below, -1) ** 2)", "", f"{POSTERIORS}::test_rates_in_closed_form_are_those_of_float64_and_of_monte_carlo"),
         ("a latent's own scale is the factor's diagonal", "0.5 * jnp.log(jnp.sum(self.factor**2, axis=1))", "self.log_diagonal", f"{POSTERIORS}::test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws"),
         ("the factor is transposed", "self.mean + self.factor @ noise, self", "self.mean + self.factor.T @ noise, self", f"{POSTERIORS}::test_a_full_gaussian_has_the_density_of_scipy_and_of_its_own_draws"),
     ),
@@ -1012,5 +1026,57 @@ MUTANTS = [
         "an experiment's own code",
         "runs/run",
         ("the newest model stands for every step", "self.restored(until=step)", "self.restored()", "runs/test_api.py"),
+    ),
+    *_area(
+        "evaluation",
+        "analysis/one_image/hmc",
+        ("what should be rejected is accepted", "_log_joint(proposal, ended, temperature) - _log_joint(point, momentum, temperature)", "_log_joint(point, momentum, temperature) - _log_joint(proposal, ended, temperature)", INVARIANT),
+        ("the last half of a kick is missing", "return moved, half + 0.5 * step * _tempered(moved.gradients, temperature)", "return moved, half", LEAPFROG),
+        ("momenta have no energy", "temperature) - 0.5 * jnp.sum(momentum**2)", "temperature)", INVARIANT),
+        ("an energy that is no number is accepted", "jnp.isnan(log_ratio), -jnp.inf, log_ratio", "jnp.isnan(log_ratio), 0.0, log_ratio", PILOTS),
+        ("the two densities change places", "(1 - temperature) * both[0] + temperature * both[1]", "temperature * both[0] + (1 - temperature) * both[1]", INVARIANT),
+        ("momenta drift without the latents' units", "at(point.position + step * half)", "at(point.position + jnp.max(step) * half)", INVARIANT),
+    ),
+    *_area(
+        "evaluation",
+        "analysis/one_image/annealing",
+        ("moves are at the temperature before", "(betas[1:-1], changes[:-1])", "(betas[:-2], changes[:-1])", BOTH_SIDES),
+        ("the first ratio counts forward alone", "jnp.asarray(betas[-1] - betas[0], jnp.float32) * first", "first", BOTH_SIDES),
+        ("the last rise is left out", "jnp.asarray(changes[-1], jnp.float32)", "jnp.asarray(0 * changes[-1], jnp.float32)", ONE_RISE),
+        ("chains that count adapt their own steps", "jnp.mean(acceptance[settings.chains :])", "jnp.mean(acceptance[: settings.chains])", PILOTS),
+        ("pilots count", "Ended(total[: settings.chains],", "Ended(total,", ONE_RISE),
+        ("backward the steps are not reversed", "settings, forward.steps[::-1])", "settings, forward.steps)", f"{ANNEALED}::test_chains_backward_take_the_steps_of_the_forward_ones_in_reverse"),
+        ("chains backward start at q's draws", "exact = path.at(ravel_pytree(latents)[0])", "exact = path.at(path.start(jnp.int32(0)))", BOTH_SIDES),
+        ("the upper bound is a lower one", "upper._replace(bound=-upper.bound)", "upper", BOTH_SIDES),
+        ("the error is of the weights' biased variance", "/ (chains - 1)) if", "/ chains) if", ONE_RISE),
+        ("temperatures are evenly spaced", "1 / (1 + np.exp(-RADIUS * np.linspace(-1, 1, temperatures + 1)))", "np.linspace(0, 1, temperatures + 1)", f"{ANNEALED}::test_temperatures_are_even_on_a_sigmoid_and_one_is_a_single_rise"),
+        ("all chains start at one draw", "drawn = _key(key, chain, 0)", "drawn = _key(key, 0, 0)", ONE_RISE),
+        ("chains do not start at q", "return draw.log_prior if from_prior else draw.log_posterior", "return draw.log_prior", ONE_RISE),
+        ("p(x, z) is p(x|z)", "return draw.log_prior + draw.likelihood.log_prob(x)", "return draw.likelihood.log_prob(x)", ONE_RISE),
+    ),
+    *_area(
+        "evaluation",
+        "analysis/one_image/refined_posterior",
+        ("posteriors are scored with the noise they were optimised with", "settings), key_scores, settings)", "settings), key, settings)", FRESH),
+        ("the two posteriors see other noise", "values(refined, fold_in(key, k))", "values(refined, fold_in(key, k + 1))", FRESH),
+        ("the likelihood alone is optimised", "return draw.likelihood.log_prob(x) - jnp.sum(draw.rates)", "return draw.likelihood.log_prob(x)", DIAGONAL),
+        ("the approximation gap is the whole gap", "return self.log_likelihood - self.refined_elbo", "return self.log_likelihood - self.elbo", DIAGONAL),
+        ("the ELBO is minimised", "return -jnp.mean(jax.vmap(elbo)", "return jnp.mean(jax.vmap(elbo)", DIAGONAL),
+    ),
+    *_area(
+        "evaluation",
+        "models/two_layers",
+        ("the upper latents have no density", "(encoded.log_prob(h1), above.log_prob(h2))", "(encoded.log_prob(h1), 0 * above.log_prob(h2))", GIVEN),
+        ("a new image's latents are not the ones it is made of", "return (h1, h2), self.decode(h1)", "return (h1 + 1, h2), self.decode(h1)", GIVEN),
+    ),
+    *_area(
+        "evaluation",
+        "models/posteriors/full_gaussian",
+        ("what lies above the diagonal counts", "jnp.tril(self.below, -1) + jnp.diag(", "self.below + jnp.diag(", GIVEN),
+    ),
+    *_area(
+        "evaluation",
+        "models/vae",
+        ("given latents of a subclass that draws otherwise", "if type(self).draw is not VAE.draw:\n            return super().at(", "if False:\n            return super().at(", GIVEN),
     ),
 ]

@@ -11,16 +11,18 @@ from jaxvae import config
 from jaxvae.config import *
 
 if TYPE_CHECKING:
+    from jaxvae.analysis.evaluate import evaluate
     from jaxvae.runs.loggers import Logger
     from jaxvae.runs.run import Run, load_model
     from jaxvae.runs.train import Trained, train
 
 _PLACES = {
     "Logger": "jaxvae.runs.loggers",
+    "evaluate": "jaxvae.analysis.evaluate",
     **dict.fromkeys(("Run", "load_model"), "jaxvae.runs.run"),
     **dict.fromkeys(("Trained", "train"), "jaxvae.runs.train"),
 }
-__all__ = ["Logger", "Run", "Trained", "load_model", "train"]
+__all__ = ["Logger", "Run", "Trained", "evaluate", "load_model", "train"]
 __all__ += config.__all__
 
 

@@ -6,7 +6,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "jaxvae"
-FLOORS = ("errors", "system", "config", "models", "training", "data", "runs", "profiling", "commands")
+FLOORS = (
+    "errors",
+    "system",
+    "config",
+    "models",
+    "training",
+    "data",
+    "runs",
+    "analysis",
+    "profiling",
+    "commands",
+)
 """In the order in which they may import: each from itself and those before it."""
 DOORS = ("__init__", "__main__")
 """Beside the folders: they may import anything."""
@@ -124,5 +135,5 @@ def test_files_and_folders_stay_small():
     # source of images, and their streaming, from 4,600; mistakes that are answered, and every
     # kind of image file and array, from 6,200; the seams for a user's own model, and runs as Python objects,
     # from 9,300; configuration by kinds, from 10,500; objectives of many draws, posteriors, priors,
-    # likelihoods and networks, from 11,500.
-    assert sum(lengths.values()) <= 14_500, lengths
+    # likelihoods and networks, from 11,500; what is to be known of a trained model, from 14,500.
+    assert sum(lengths.values()) <= 16_500, lengths

@@ -1,5 +1,5 @@
 """What does a person type? Each command parses, asks a folder below, and prints.
 
-- ``train``: ``python train.py``. ``data``: ``python -m jaxvae data``.
+- ``train``: ``python train.py``. ``data``, ``evaluate``: ``python -m jaxvae data`` and ``evaluate``.
 - ``flags``: which flags an experiment has.
 """

@@ -33,7 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     wants_help = bool({"-h", "--help"} & set(arguments))
     if arguments[:1] != ["data"] or (len(arguments) < 2 and not wants_help):
-        usage = "usage: python -m jaxvae data NAME [--data.FIELD VALUE ...] [--picture PNG]"
+        usage = (
+            "usage: python -m jaxvae data NAME [--data.FIELD VALUE ...] [--picture PNG]\n"
+            "       python -m jaxvae evaluate RUN [--help] [--FLAG VALUE ...]"
+        )
         print(usage, file=sys.stdout if wants_help else sys.stderr)
         return 0 if wants_help else 2
     try:

@@ -26,6 +26,23 @@ def rate_of_each_latent(q: AbstractDistribution, p: AbstractDistribution) -> Flo
     return None if parts is None else parts.reshape(-1)
 
 
+def ratio_of_each_latent(
+    q: AbstractDistribution, p: AbstractDistribution, z: Float[Array, " latent"]
+) -> Float[Array, " latent"] | None:
+    """``log q(z_i) - log p(z_i)`` of each latent, in nats, whose expectation over q is its rate; None if the
+    latents depend on each other."""
+    if type(q) is not Gaussian or type(p) is not Gaussian:
+        return None
+    first, second = (jnp.square((z - d.mean) * jnp.exp(-d.log_scale)) for d in (q, p))
+    return 0.5 * (second - first) + p.log_scale - q.log_scale
+
+
+def rate_of_each_marginal(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, " latent"] | None:
+    """``KL[q(z_i) || p(z_i)]`` of each latent by itself, in nats, also where latents depend on each other, so
+    that the sum is below KL[q || p]; None where there is no closed form."""
+    return _closed(CLOSED_FORMS_OF_EACH_MARGINAL, q, p)
+
+
 def _closed(table: "ClosedForms", q: AbstractDistribution, p: AbstractDistribution) -> Array | None:
     pairs = ((first, second) for first in type(q).__mro__ for second in type(p).__mro__)
     closed = next((table[pair] for pair in pairs if pair in table), None)
@@ -56,3 +73,9 @@ CLOSED_FORMS_OF_EACH: ClosedForms = {
     (Gaussian, Gaussian): gaussian_to_gaussian_of_each,
 }
 """The parts of each latent, where the closed form is a sum over them."""
+CLOSED_FORMS_OF_EACH_MARGINAL: ClosedForms = {
+    (FullGaussian, StandardNormal): lambda q, p: Gaussian(
+        q.mean, q.log_scale
+    ).kl_of_each_to_standard_normal(),
+}
+"""Those of each latent by itself, where latents depend on each other."""

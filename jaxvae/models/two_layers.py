@@ -21,11 +21,12 @@ from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.networks import MLPDecoder, MLPEncoder
 from jaxvae.models.posteriors import AbstractPosterior, DiagonalPosterior
 from jaxvae.models.priors import AbstractPrior
-from jaxvae.models.rates import rate
+from jaxvae.models.rates import rate, rate_of_each_latent, ratio_of_each_latent
 from jaxvae.models.vae import (
     AbstractVAE,
     Draw,
     GradientRoutes,
+    LatentRates,
     cast,
     latent_statistics,
     with_known_prior,
@@ -108,12 +109,21 @@ class TwoLayerVAE(AbstractVAE):
                 # Given the latents below, of the weights alone: see ``GradientRoutes.posterior``.
                 above = routes.posterior(self.upper_encoder)(_as_image(h1))
                 log_above = above.log_prob(h2)
-        generative = routes.generative(self)
+        return routes.generative(self)._drawn(encoded, above, (h1, h2), (log_below, log_above))
+
+    def at(self, encoded: Any, latents: tuple[Float[Array, " lower"], Float[Array, " latent"]]) -> Draw:
+        h1, h2 = latents
+        above = self.upper_encoder(_as_image(h1))
+        return self._drawn(encoded, above, latents, (encoded.log_prob(h1), above.log_prob(h2)))
+
+    def _drawn(self, encoded: Any, above: Any, latents: tuple, log_posteriors: tuple) -> Draw:
+        """What latents h1 and h2 say about the image, given log q(h1|x) and log q(h2|h1)."""
+        (h1, h2), (log_below, log_above) = latents, log_posteriors
         with jax.named_scope("decoder"):
-            likelihood = generative.decode(h1)
+            likelihood = self.decode(h1)
         with jax.named_scope("rate"):
-            prior: AbstractDistribution = generative.prior(generative._top)
-            between = generative.upper_decoder(_as_image(h2))
+            prior: AbstractDistribution = self.prior(self._top)
+            between = self.upper_decoder(_as_image(h2))
             log_prior_above, log_prior_below = prior.log_prob(h2), between.log_prob(h1)
             # p(h1|h2) depends on h1 through h2, so that only the upper rate has a closed form, given h1.
             rates = jnp.stack([log_below - log_prior_below, rate(above, prior, log_above, log_prior_above)])
@@ -127,11 +137,30 @@ class TwoLayerVAE(AbstractVAE):
             lower.beside(upper),
         )
 
-    def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
+    def latent_rates(self, encoded: Any, *, key: Key[Array, ""]) -> LatentRates:
+        """Of h1 ``log q(h1_i|x) - log p(h1_i|h2)`` of a draw; of h2 in closed form, given that draw."""
+        h1 = encoded.sample(jax.random.fold_in(key, 0))
+        above = self.upper_encoder(_as_image(h1))
+        h2 = above.sample(jax.random.fold_in(key, 1))
+        lower = ratio_of_each_latent(encoded, self.upper_decoder(_as_image(h2)), h1)
+        upper = rate_of_each_latent(above, self.prior(self._top))
+        if lower is None or upper is None:
+            return LatentRates(None)
+        return LatentRates(jnp.concatenate([lower, upper]), "draw")
+
+    def log_posterior(self, encoded: Any, latents: Any) -> Float[Array, ""]:
+        """log q(h1|x): h2 depends on the image through h1 alone."""
+        return encoded.log_prob(latents[0])
+
+    def prior_draw(self, *, key: Key[Array, ""], temperature: float = 1.0) -> tuple[Any, Any]:
         prior = self.prior(self._top)
         h2 = prior.tempered_sample(jax.random.fold_in(key, 1), temperature)
         between = self.upper_decoder(_as_image(h2))
-        return self.decode(between.tempered_sample(jax.random.fold_in(key, 0), temperature))
+        h1 = between.tempered_sample(jax.random.fold_in(key, 0), temperature)
+        return (h1, h2), self.decode(h1)
+
+    def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
+        return self.prior_draw(key=key, temperature=temperature)[1]
 
     def reconstruct(self, x: ArrayLike) -> Float[Array, "height width channel"]:
         """The mean of p(x|h1) at h1 = the mean of q(h1|x), or what it has in its place (``noiseless``)."""

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from equinox import AbstractVar
 from jaxtyping import Array, Float, Key
 
@@ -20,50 +19,12 @@ from jaxvae.config.pixels import Pixels
 from jaxvae.errors import UserError
 from jaxvae.models import input_checks
 from jaxvae.models.distributions import AbstractDistribution
+from jaxvae.models.draws import Draw, LatentRates, Posterior
 from jaxvae.models.input_checks import ArrayLike
 from jaxvae.models.likelihoods import AbstractLikelihood
 from jaxvae.models.priors import AbstractPrior, KnownPrior, StandardNormalPrior
-from jaxvae.models.rates import rate, rate_of_each_latent
+from jaxvae.models.rates import rate, rate_of_each_latent, rate_of_each_marginal
 from jaxvae.models.stock_modules import adopt
-
-
-class Posterior(eqx.Module):
-    """What there is to know of q(z|x) beside a draw, for reports."""
-
-    mean: Float[Array, " latent"]
-    """Of all levels, one after the other. Where it is not known, as of a flow, or differs between draws: a
-    value whose expectation over draws it is."""
-    log_scale: Float[Array, " latent"] | None
-    """Of each latent by itself; None where it is not known."""
-
-    def beside(self, above: "Posterior") -> "Posterior":
-        """Of the latents of two levels, one after the other."""
-        mean = jnp.concatenate([self.mean, above.mean])
-        if self.log_scale is None or above.log_scale is None:
-            return Posterior(mean, None)
-        return Posterior(mean, jnp.concatenate([self.log_scale, above.log_scale]))
-
-
-class Draw(eqx.Module):
-    """One draw of every latent from q(z|x), and what it says about the image."""
-
-    latents: Any
-    log_prior: Float[Array, ""]
-    """log p(z), in nats."""
-    log_posterior: Float[Array, ""]
-    """log q(z|x), in nats."""
-    rates: Float[Array, " level"]
-    """KL[q || p] of each level, in nats: in closed form where there is one, else of this draw."""
-    likelihood: AbstractDistribution
-    """p(x|z)."""
-    posterior: Posterior | None
-    """None if the model does not say."""
-    latent_rates: Float[Array, " latent"] | None = None
-    """KL[q || p] of each latent, in nats, level after level; None where it has no closed form."""
-
-    def log_weight(self, log_likelihood: Float[Array, ""]) -> Float[Array, ""]:
-        """``log p(x|z) + log p(z) - log q(z|x)``, all that an importance-weighted bound needs."""
-        return log_likelihood + self.log_prior - self.log_posterior
 
 
 def unchanged(tree: Any) -> Any:
@@ -115,6 +76,26 @@ class AbstractVAE(eqx.Module):
             f"this objective cannot work: {type(self).__name__} does not say how its gradients are kept to "
             "some routes (routed_draw)"
         )
+
+    def latent_rates(self, encoded: Any, *, key: Key[Array, ""]) -> LatentRates:
+        """The rate of each latent, of all levels one after the other, for reports."""
+        return LatentRates(self.draw(encoded, key=key).latent_rates)
+
+    def log_posterior(self, encoded: Any, latents: Any) -> Float[Array, ""]:
+        """log q(z|x) of latents that ``draw`` gave, for this or another image, in nats; without what does not
+        depend on the image, such as the density of upper levels given the lowest."""
+        raise UserError(f"{type(self).__name__} does not say log q(z|x) of given latents (log_posterior)")
+
+    def at(self, encoded: Any, latents: Any) -> Draw:
+        """What any latents say about the image of ``encode(x)``: the ``Draw`` that has these, differentiable
+        in them. For annealing and HMC."""
+        raise UserError(f"{type(self).__name__} does not say the densities of given latents (at)")
+
+    def prior_draw(
+        self, *, key: Key[Array, ""], temperature: float = 1.0
+    ) -> tuple[Any, AbstractDistribution]:
+        """Latents from the prior and p(x|z) given them: those of ``generate`` with the same key."""
+        raise UserError(f"{type(self).__name__} does not say which latents an image is made of (prior_draw)")
 
     @abc.abstractmethod
     def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> AbstractDistribution:
@@ -221,10 +202,31 @@ class VAE(AbstractVAE):
         of_each = rate_of_each_latent(encoded, prior)
         return Draw(z, log_prior, log_posterior, rates, likelihood, latent_statistics(encoded, z), of_each)
 
-    def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
+    def latent_rates(self, encoded: Any, *, key: Key[Array, ""]) -> LatentRates:
+        if type(self).draw is not VAE.draw:
+            return super().latent_rates(encoded, key=key)
+        prior = self.prior(self.encoder)
+        if (each := rate_of_each_latent(encoded, prior)) is not None:
+            return LatentRates(each)
+        marginal = rate_of_each_marginal(encoded, prior)
+        return LatentRates(marginal, "marginal")
+
+    def log_posterior(self, encoded: Any, latents: Any) -> Float[Array, ""]:
+        return encoded.log_prob(latents)
+
+    def at(self, encoded: Any, latents: Float[Array, " latent"]) -> Draw:
+        """A flow's log q(z|x) takes ``latent`` passes of its networks."""
+        if type(self).draw is not VAE.draw:
+            return super().at(encoded, latents)
+        return self._drawn(encoded, latents, encoded.log_prob(latents))
+
+    def prior_draw(self, *, key: Key[Array, ""], temperature: float = 1.0) -> tuple[Any, Any]:
         prior = self.prior(self.encoder)
         z = prior.sample(key) if temperature == 1.0 else prior.tempered_sample(key, temperature)
-        return self.decode(z)
+        return z, self.decode(z)
+
+    def generate(self, *, key: Key[Array, ""], temperature: float = 1.0) -> Any:
+        return self.prior_draw(key=key, temperature=temperature)[1]
 
     def reconstruct(self, x: ArrayLike) -> Float[Array, "height width channel"]:
         """The mean of p(x|z) at z = the mean of q(z|x), or what q(z|x) has in its place (``noiseless``).

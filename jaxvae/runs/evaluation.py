@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Any, Literal
 
 import jax
@@ -65,9 +66,9 @@ class Evaluator:
         self._score = self.map_scores(devices)
         self._draw = jax.jit(self._draw_pictures)
 
-    def prepare(self, model: AbstractVAE, compiler: Compiler) -> None:
-        """Begins to compile, in the background, what will score and draw models like this one, which may be
-        only shapes."""
+    def prepare(self, model: AbstractVAE, compiler: Compiler, draws: bool = True) -> Future[Any]:
+        """Begins to compile, in the background, what will score and, if it ``draws``, draw models like this
+        one, which may be only shapes. Returns what will score."""
         images: Any = self._images
         if self._streamed:
             _, rows, batch = self._pieces[0].shape
@@ -75,9 +76,11 @@ class Evaluator:
             images = shape_sharded(shape, self._on_host.dtype, self._devices)
         arguments = *self._score_arguments(self._pieces[0], 1), images
         score = compiler.begin(compiler, self._score, self._devices, model, *arguments)
-        draw = compiler.begin(compiler, self._draw, self._devices, model, self._shown, self._keys)
         self._score = lambda *arguments: score.result()(*arguments)
-        self._draw = lambda *arguments: draw.result()(*arguments)
+        if draws:
+            draw = compiler.begin(compiler, self._draw, self._devices, model, self._shown, self._keys)
+            self._draw = lambda *arguments: draw.result()(*arguments)
+        return score
 
     def map_scores(self, devices: Sequence[Device]) -> Any:
         """What scores the images, still to be compiled: also for devices that are not here."""
@@ -123,6 +126,16 @@ class Evaluator:
         samples_each = replicate(np.asarray(samples, np.int32), self._devices)
         return shard(piece, self._devices), samples_each, self._keys
 
+    def of_each_image(self, bounds: list[Bounds]) -> Any:
+        """The scores of every image in its order, as one ``Bounds`` of float64; waits for them."""
+        pieces: Any = jax.device_get(bounds)
+
+        def flat(*parts: np.ndarray) -> Float[np.ndarray, "example ..."]:
+            scores = np.concatenate(parts)
+            return scores.astype(np.float64).reshape(-1, *scores.shape[2:])[: self._count]
+
+        return jax.tree.map(flat, *pieces)
+
     def summarise(self, bounds: list[Bounds], samples: int) -> dict[str, Any]:
         """Means over the images and their standard errors, in float64; waits for the scores.
 
@@ -135,22 +148,19 @@ class Evaluator:
         is one over pixels / 256, and where the likelihood gives probabilities of levels.
         """
 
-        pieces: Any = jax.device_get(bounds)
-        host: Any = jax.tree.map(lambda *parts: np.concatenate(parts), *pieces)
-
-        def flat(scores: np.ndarray) -> Float[np.ndarray, "example ..."]:
-            return scores.astype(np.float64).reshape(-1, *scores.shape[2:])[: self._count]
-
+        each = self.of_each_image(bounds)
         bits = 8 if self._config.data.dequantization == "uniform" else 0
-        rate, distortion = flat(host.terms.rate), flat(host.terms.distortion)
-        elbo, log_likelihood = -(rate + distortion), flat(host.importance_weighted)
-        gap, effective = log_likelihood - elbo, flat(host.effective_samples)
+        # Levels are added in the precision in which they came.
+        rate = each.terms.rates.astype(np.float32).sum(-1).astype(np.float64)
+        distortion = each.terms.distortion
+        elbo, log_likelihood = -(rate + distortion), each.importance_weighted
+        gap, effective = log_likelihood - elbo, each.effective_samples
         # The squared coefficient of variation of each image's weights.
         spread = samples / effective - 1
         used = None
-        if host.posterior_mean is not None:
-            noise = flat(host.posterior_mean_variance).mean(axis=0)
-            used = int(np.sum(np.var(flat(host.posterior_mean), axis=0) - noise > ACTIVE_VARIANCE))
+        if each.posterior_mean is not None:
+            noise = each.posterior_mean_variance.mean(axis=0)
+            used = int(np.sum(np.var(each.posterior_mean, axis=0) - noise > ACTIVE_VARIANCE))
         return {
             "elbo": elbo.mean(),
             "elbo_stderr": self._standard_error(elbo),

@@ -72,27 +72,8 @@ class Watcher:
 
     def table(self, summary: dict[str, Any]) -> None:
         """Prints the final test results, in nats per image unless another unit is named."""
-        test, throughput, device = summary["test"], summary["throughput"], summary["device"]
-        samples = f"{test['importance_samples']} importance samples"
-        rows = [
-            ("ELBO", _with_error(test, "elbo"), ""),
-            ("  rate", f"{test['rate']:.3f}", "KL[q(z|x) || p(z)]"),
-            ("  distortion", f"{test['distortion']:.3f}", "-E_q log p(x|z)"),
-            ("NLL", _with_error(test, "nll"), f"at most; {samples}"),
-            ("  effective samples", f"{test['effective_samples']:.1f}", _believable(test)),
-            ("gap", _with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
-            ("bits per dimension", f"{test['bits_per_dim']:.4f}", bits_of(summary["data"])),
-        ]
-        if test["active_units"] is not None:
-            rows.append(("active units", f"{test['active_units']}", "latents whose mean varies"))
-        for name in (name for name in test if name.startswith("sigma")):
-            rows.append((name.replace("_", " "), f"{test[name]:.5f}", "of a pixel, given z"))
-        self.say(
-            f"\nTest, step {summary.get('test_step', summary['step'])}, {test['examples']} images, "
-            f"{pixels(summary['data'])}, nats per image:"
-        )
-        for name, value, remark in rows:
-            self.say(f"  {name:<20}{value:>20}   {remark}".rstrip())
+        throughput, device = summary["throughput"], summary["device"]
+        self.say("\n" + "\n".join(scores_table(summary)))
         if (validation := summary.get("validation")) is not None:
             self.say(
                 f"Validation, {validation['examples']} images: ELBO {_with_error(validation, 'elbo')}, "
@@ -111,6 +92,31 @@ class Watcher:
             if name != "data_wait" or goodput["data_wait_seconds"]
         )
         self.say(f"Wall time {goodput['wall_seconds']:.1f} s: {spent}.")
+
+
+def scores_table(summary: dict[str, Any]) -> list[str]:
+    """The lines of a summary's scores: ``test``, at its ``test_step`` or ``step``, of the images that ``data`` describes."""
+    test = summary["test"]
+    samples = f"{test['importance_samples']} importance samples"
+    rows = [
+        ("ELBO", _with_error(test, "elbo"), ""),
+        ("  rate", f"{test['rate']:.3f}", "KL[q(z|x) || p(z)]"),
+        ("  distortion", f"{test['distortion']:.3f}", "-E_q log p(x|z)"),
+        ("NLL", _with_error(test, "nll"), f"at most; {samples}"),
+        ("  effective samples", f"{test['effective_samples']:.1f}", _believable(test)),
+        ("gap", _with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
+        ("bits per dimension", f"{test['bits_per_dim']:.4f}", bits_of(summary["data"])),
+    ]
+    if test["active_units"] is not None:
+        rows.append(("active units", f"{test['active_units']}", "latents whose mean varies"))
+    for name in (name for name in test if name.startswith("sigma")):
+        rows.append((name.replace("_", " "), f"{test[name]:.5f}", "of a pixel, given z"))
+    step = summary.get("test_step", summary["step"])
+    title = f"Test, step {step}, {test['examples']} images, {pixels(summary['data'])}"
+    return [
+        f"{title}, nats per image:",
+        *(f"  {name:<20}{value:>20}   {remark}".rstrip() for name, value, remark in rows),
+    ]
 
 
 BELIEVABLE = 10

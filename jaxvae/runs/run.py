@@ -63,6 +63,10 @@ class Run:
         ``reconstruct``. The images it was trained on are not needed. Raises UserError if there is no such
         checkpoint; warns of damaged ones.
         """
+        return self.restored_model(step)[0]
+
+    def restored_model(self, step: int | None = None) -> tuple[AbstractVAE, int]:
+        """``model(step)``, and the step of its checkpoint."""
         devices = all_devices()
         if step == "best" and (step := self.best_step()) is None:
             raise UserError(f"{self.path} has no best checkpoint: no validation images were scored there yet")
@@ -76,7 +80,7 @@ class Run:
                 raise UserError(f"the checkpoint of step {step} in {self.path} is damaged: {reason}")
             raise UserError(f"{self.path} holds no run with a checkpoint")
         _warn(restored)
-        return replicate(restored.state, devices[:1]).evaluation_model
+        return replicate(restored.state, devices[:1]).evaluation_model, restored.manifest.step
 
     def restored(self, until: int | None = None) -> Restored | None:
         """The newest good checkpoint, of step ``until`` at most, with its whole state; None if there is none.
@@ -84,10 +88,10 @@ class Run:
         Raises RunError if all of them are damaged."""
         return self._checkpoints.read(self._like, until=until)
 
-    def dataset(self) -> Dataset:
-        """The images that the run is trained on, from where its configuration says. Raises UserError if they
-        are there no more, or are others."""
-        dataset, recorded = load(self.config.data), []
+    def dataset(self, given: Dataset | None = None) -> Dataset:
+        """The images that the run is trained on, from where its configuration says, or those that are given.
+        Raises UserError if they are there no more, or are others."""
+        dataset, recorded = load(self.config.data) if given is None else given, []
 
         def like(record: dict[str, Any]) -> TrainState:
             recorded.append(record.get("data"))

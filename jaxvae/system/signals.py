@@ -33,9 +33,11 @@ class Signals:
     handler, however, writes the signal's number to a pipe at once, and a thread reads that pipe.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stopped: str = "The same command continues from the newest checkpoint.") -> None:
+        """``stopped``: what is said after a signal has stopped the process at once."""
         self.asked: int | None = None
         """The signal that was received while ``deferring``, if any."""
+        self._stopped = stopped
         self._deferring = False
 
     def __enter__(self) -> "Signals":
@@ -80,7 +82,7 @@ class Signals:
                 self.asked = number
                 _say(f"{name}: ending the steps in flight and saving; once more stops at once.")
             else:
-                _say(f"{name}: stopped at once. The same command continues from the newest checkpoint.")
+                _say(f"{name}: stopped at once. {self._stopped}")
                 os._exit(128 + number)
         os.close(self._read)
 

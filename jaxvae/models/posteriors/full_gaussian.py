@@ -20,12 +20,12 @@ class FullGaussian(AbstractDistribution):
     mean: Float[Array, " latent"]
     log_diagonal: Float[Array, " latent"]
     below: Float[Array, "latent latent"]
-    """L below its diagonal, and zeros."""
+    """L below its diagonal; what else it holds counts for nothing, and gets no gradient."""
 
     @property
     def factor(self) -> Float[Array, "latent latent"]:
         """L, the Cholesky factor of the covariance."""
-        return self.below + jnp.diag(jnp.exp(self.log_diagonal))
+        return jnp.tril(self.below, -1) + jnp.diag(jnp.exp(self.log_diagonal))
 
     @property
     def log_scale(self) -> Float[Array, " latent"]:
@@ -54,7 +54,9 @@ class FullGaussian(AbstractDistribution):
         """``KL[q || N(0, I)] = 1/2 (|mean|^2 + |L|^2 - latent) - sum(log_diagonal)``, in nats; the diagonal's
         part through ``expm1``, as that of ``Gaussian``."""
         twice = 2 * self.log_diagonal
-        return 0.5 * (jnp.sum(self.mean**2 + (jnp.expm1(twice) - twice)) + jnp.sum(self.below**2))
+        return 0.5 * (
+            jnp.sum(self.mean**2 + (jnp.expm1(twice) - twice)) + jnp.sum(jnp.tril(self.below, -1) ** 2)
+        )
 
     def _log_density(self, noise: Float[Array, " latent"]) -> Float[Array, ""]:
         """That of ``mean + L noise``."""
