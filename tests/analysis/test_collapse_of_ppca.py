@@ -90,7 +90,7 @@ def test_at_the_optimum_latents_at_or_below_the_noise_collapse_and_the_others_ha
     logs = np.log(VALUES[:ACTIVE]).sum() + (8 - ACTIVE) * math.log(SIGMA**2)
     terms = 8 * math.log(2 * math.pi) + logs + ACTIVE + VALUES[ACTIVE:].sum() / SIGMA**2
     assert -test["nll"] == pytest.approx(-terms / 2, abs=1e-4)
-    assert abs(test["gap"]) < 4 * test["gap_stderr"] < 0.01
+    assert abs(test["gap"]) < 4 * test["gap_stderr"] < 0.05
 
 
 @pytest.mark.slow
