@@ -30,6 +30,7 @@ from jaxvae.runs.progress import Watcher
 from jaxvae.runs.replay import NonFiniteError, explain
 from jaxvae.system.signals import InterruptedRun, Signals
 from jaxvae.training import processes
+from jaxvae.training.collapse import CollapseWatch
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import Device, local_devices
 from jaxvae.training.state import TrainState
@@ -66,7 +67,7 @@ class Loop:
     ):
         self.config, self.folder, self.devices, self.dataset = config, folder, devices, dataset
         self.watcher, self.evaluator, self.outputs, self.signals = watcher, evaluator, outputs, signals
-        self._has_evaluated = False
+        self._has_evaluated, self._collapse = False, CollapseWatch(config)
         self.split = "test" if dataset.validation is None else "validation"
         self.selection = None if dataset.validation is None else Selection(best)
 
@@ -262,6 +263,8 @@ class Loop:
     ) -> None:
         """Gives the loggers the scores of an evaluation, and its pictures if it has some."""
         self._tell(lambda logger: logger.scalars(step, split, dict(scores)))
+        if step < self.config.train.steps and (said := self._collapse.line(step, scores)) is not None:
+            self.watcher.say(said)
         if pictures is None:
             return
         for name, images in zip(("samples", "reconstructions"), pictures, strict=True):

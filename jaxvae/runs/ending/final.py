@@ -15,7 +15,7 @@ from jaxvae.runs.folder import Workdir
 from jaxvae.runs.loop import Loop
 from jaxvae.runs.summary import describe_data, throughput_before, versions
 from jaxvae.system.atomic_files import write_json
-from jaxvae.training import processes
+from jaxvae.training import collapse, processes
 from jaxvae.training.compilation import Compiler
 from jaxvae.training.parallel import replicate, shapes_replicated
 from jaxvae.training.state import TrainState
@@ -58,6 +58,8 @@ def finish(
         except OSError as error:
             raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
     watcher.table(summary)
+    if (said := collapse.warning(config, summary["test"])) is not None:
+        watcher.say(f"Warning: {said}.")
     watcher.say(f"Pictures, metrics and checkpoints are in {folder.path}")
     return summary
 
