@@ -41,7 +41,8 @@ LAYERS, HIDDEN = 6, (128,)
 STEPS, STEPS_PER_CHECK, BATCH, LEARNING_RATE = 4_000, 200, 500, 1e-3
 
 Draws = Float[np.ndarray, "draw latent"]
-Fit = Callable[[Context, Draws, Draws], tuple[AbstractDistribution, str]]
+HeldOut = Float[np.ndarray, "held latent"]
+Fit = Callable[[Context, Draws, HeldOut], tuple[AbstractDistribution, str]]
 
 
 def refuse(options: Options, config: Config) -> None:
@@ -96,7 +97,7 @@ def aggregate_draws(context: Context) -> Draws:
     return found.astype(np.float64)
 
 
-def compared(context: Context, density: AbstractDistribution, name: str, held: Draws) -> dict[str, Any]:
+def compared(context: Context, density: AbstractDistribution, name: str, held: HeldOut) -> dict[str, Any]:
     """The scores of the model whose prior is this density, beside the model's own."""
     model: AbstractVAE = with_known_prior(context.model, density)
     evaluator = evaluator_of(context.config, context.dataset, context.devices, model)
@@ -145,7 +146,7 @@ def _draw(context: Context, model: AbstractVAE, path: Path) -> None:
         raise RunError(f"--ex_post_picture {printable(path)} cannot be written ({error.strerror})") from error
 
 
-def fit_mixture(context: Context, draws: Draws, held: Draws) -> tuple[AbstractDistribution, str]:
+def fit_mixture(context: Context, draws: Draws, held: HeldOut) -> tuple[AbstractDistribution, str]:
     """A mixture of Gaussians with full covariances."""
     components = min(COMPONENTS, len(draws))
     random = np.random.default_rng(context.config.seed)
@@ -161,14 +162,14 @@ def as_distribution(fitted: gaussian_mixture.GaussianMixture) -> Mixture:
     means, logs, below, logits = (
         jnp.asarray(a, jnp.float32) for a in (fitted.means, np.log(diagonal), below, np.log(fitted.weights))
     )
-    return Mixture(FullGaussian(means, logs, below), logits)
+    return Mixture(jax.vmap(FullGaussian)(means, logs, below), logits)
 
 
-def fit_coupling(context: Context, draws: Draws, held: Draws) -> tuple[AbstractDistribution, str]:
+def fit_coupling(context: Context, draws: Draws, held: HeldOut) -> tuple[AbstractDistribution, str]:
     """A flow of affine couplings, by Adam, at the check in which the held-out draws were most likely."""
     latents, key = draws.shape[1], context.key("ex_post_flow")
     prior = CouplingFlowPrior(latents, LAYERS, HIDDEN, key=jax.random.fold_in(key, 0))
-    optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, STEPS))
+    optimizer = optax.adam(_learning_rate)
     state = optimizer.init(eqx.filter(prior, eqx.is_inexact_array))
     points, others = (jnp.asarray(each, jnp.float32) for each in (draws, held))
     best, highest = prior, -math.inf
@@ -180,6 +181,10 @@ def fit_coupling(context: Context, draws: Draws, held: Draws) -> tuple[AbstractD
     if _mean_log_density(prior(lambda x: x), others) > highest:
         best = prior
     return best(lambda x: x), f"a flow of {LAYERS} affine couplings"
+
+
+def _learning_rate(step):
+    return LEARNING_RATE / 2 * (1 + jnp.cos(math.pi / STEPS * step.astype(jnp.float32)))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -22,6 +22,9 @@ AT_ONCE = 2048
 FLOOR = 1e-5
 """Added to every variance, in shares of the points' mean one, so that no component shrinks to a point."""
 
+SMALLEST = 1e-8
+"""A floor for points that do not vary at all."""
+
 
 class GaussianMixture(NamedTuple):
     """sum_k weight_k N(mean_k, L_k L_k^T)."""
@@ -55,7 +58,7 @@ def fit(
     It begins at means that are points far from each other (k-means++: Arthur and Vassilvitskii 2007), each
     with the covariance of all points. A round never makes the points less likely, but for the floor.
     """
-    floor = FLOOR * points.var(0).mean() * np.eye(points.shape[1])
+    floor = max(FLOOR * points.var(0).mean(), SMALLEST) * np.eye(points.shape[1])
     every = np.cov(points.T, bias=True).reshape(floor.shape) + floor
     factors = np.repeat(np.linalg.cholesky(every)[None], components, axis=0)
     means = _far_apart(points, components, random)

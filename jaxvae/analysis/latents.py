@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvae.analysis.context import Analysis, Context
+from jaxvae.data.principal_variances import explained
 from jaxvae.runs.evaluation import ACTIVE_VARIANCE
 
 ACTIVE_RATE = 0.1
@@ -31,7 +32,8 @@ def analyse(context: Context) -> dict[str, Any]:
 
     Of each layer, ``levels``: ``latents``, ``rate``, ``active_units``, ``active_by_rate`` (latents with more
     than 0.1 nats), and ``active`` (whether the layer has more than 0.1 nats). ``collapsed`` is the share of
-    latents with P(KL < 0.01) >= 0.99 over images; None if the KL of an image is not known.
+    latents with P(KL < 0.01) >= 0.99 over images; None if the KL of an image is not known. ``linear``, with a
+    Gaussian likelihood of fixed sigma, is what a linear model could use (``principal_variances.explained``).
     """
     each, (rates, kind) = context.bounds, context.latent_rates
     sizes = context.levels
@@ -62,6 +64,7 @@ def analyse(context: Context) -> dict[str, Any]:
         "active": active,
         "level": level,
         "levels": levels,
+        "linear": explained(context.config, context.dataset.train),
         "collapsed": None if rates is None or kind == "draw" else collapsed(rates),
     }
 
@@ -110,6 +113,11 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(
             f"Collapsed: {found['collapsed']:.0%} of the latents, with less than {EPSILON} nats for "
             f"{1 - DELTA:.0%} of the images or more."
+        )
+    if (linear := found["linear"]) is not None:
+        said.append(
+            f"A linear model could use {linear['usable']} latents: in so many directions do training images "
+            f"vary by more than {linear['threshold']:.3g}, the variance of the likelihood's noise."
         )
     return said
 

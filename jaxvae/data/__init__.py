@@ -5,5 +5,6 @@
 - ``dataset``: what a set of images is. ``decoded_cache``, ``packing``: decoded once, kept beside the source.
 - ``memory_map``: images that may be larger than memory. ``placement``, ``streaming``: to the devices.
 - ``memory_needs``: does a run fit? ``advice``: which settings suit the images? ``summary``: what is in a set?
+- ``principal_variances``: how much do images vary in each direction?
 - ``image_grid``: images as one picture.
 """

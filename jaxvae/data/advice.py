@@ -8,6 +8,7 @@ from jaxtyping import Int, UInt8
 from jaxvae.config import Config, Gaussian
 from jaxvae.config.pixels import is_discrete
 from jaxvae.data.memory_map import blocks, gather
+from jaxvae.data.principal_variances import explained
 
 NEARLY = 16
 """Levels within this distance of 0 or 255 count as black or white."""
@@ -77,7 +78,24 @@ def darkness(levels: Int[np.ndarray, "256"]) -> str | None:
 def warnings(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> list[str]:
     """Warnings about settings that do not suit the training images or the length of the run, with flags that
     do."""
-    return [*_about_length(config), *_about_pixels(config, histogram(sample(images)))]
+    pixels, unused = _about_pixels(config, histogram(sample(images))), _about_collapse(config, images)
+    if pixels and unused:
+        return [*_about_length(config), *pixels[:-1], f"{pixels[-1]}; {unused}"]
+    return [*_about_length(config), *pixels, *([unused] if unused else [])]
+
+
+def _about_collapse(config: Config, images: UInt8[np.ndarray, "example height width channel"]) -> str | None:
+    """What to say if a Gaussian likelihood has so much noise that no latent would be used; else None."""
+    found = explained(config, images)
+    if found is None or found["usable"] > 0:
+        return None
+    sigma, better = config.model.likelihood.arguments()["sigma"], math.sqrt(found["largest"]) / 2
+    return (
+        f"--model.likelihood.sigma {sigma:g} stands for noise of variance {found['threshold']:.3g}, and in "
+        f"no direction do the images vary by more than {found['largest']:.3g}: a linear model would use "
+        "no latent at all. Choose --model.likelihood.learn_sigma True, or --model.likelihood.sigma "
+        f"{max(better, 1e-3):.2g}"
+    )
 
 
 def _about_length(config: Config) -> list[str]:

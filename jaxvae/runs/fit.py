@@ -33,7 +33,7 @@ from jaxvae.runs.summary import THROUGHPUT, describe_data, throughput_before, ve
 from jaxvae.system.atomic_files import write_json
 from jaxvae.system.lock import Lock
 from jaxvae.system.signals import NoSignals, Signals
-from jaxvae.training import processes
+from jaxvae.training import collapse, processes
 from jaxvae.training.compilation import Compiler
 from jaxvae.training.compiled_programs import Cache
 from jaxvae.training.device_errors import explained
@@ -249,6 +249,8 @@ def _finish(
         except OSError as error:
             raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
     watcher.table(summary)
+    if (said := collapse.warning(config, test)) is not None:
+        watcher.say(f"Warning: {said}.")
     watcher.say(f"Pictures, metrics and checkpoints are in {folder.path}")
     return summary
 

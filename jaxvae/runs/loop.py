@@ -30,6 +30,7 @@ from jaxvae.runs.progress import Watcher
 from jaxvae.runs.replay import NonFiniteError, explain
 from jaxvae.system.signals import InterruptedRun, Signals
 from jaxvae.training import processes
+from jaxvae.training.collapse import CollapseWatch
 from jaxvae.training.fused_steps import TrainCall
 from jaxvae.training.parallel import Device, local_devices
 from jaxvae.training.state import TrainState
@@ -89,7 +90,7 @@ class Loop:
     ):
         self.config, self.folder, self.devices, self.dataset = config, folder, devices, dataset
         self.watcher, self.evaluator, self.outputs, self.signals = watcher, evaluator, outputs, signals
-        self._has_evaluated = False
+        self._has_evaluated, self._collapse = False, CollapseWatch(config)
 
     def train(
         self, state: TrainState, start: int, compiled: Future[TrainCall]
@@ -262,6 +263,8 @@ class Loop:
 
     def _evaluated(self, step: int, test: dict[str, Any], pictures: tuple[Array, Array]) -> None:
         self._tell(lambda logger: logger.scalars(step, "test", dict(test)))
+        if step < self.config.train.steps and (said := self._collapse.line(step, test)) is not None:
+            self.watcher.say(said)
         for name, images in zip(("samples", "reconstructions"), pictures, strict=True):
             columns = self.config.eval.grid if name == "samples" else self.config.eval.grid // 2 * 2
             self._show(step, name, jax.device_get(images), columns)

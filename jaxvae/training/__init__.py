@@ -4,5 +4,6 @@
 - ``keys``: which random numbers. ``order``: which images, when.
 - ``fused_steps``: many steps in one call. ``compilation``: compiling; ``compiled_programs``: its cache.
 - ``parallel``: devices; the only file that uses ``pmap``. ``processes``, ``launch``: several hosts.
-- ``diagnosis``: every term of one step. ``device_errors``: why a computation failed.
+- ``collapse``: has the posterior collapsed, and what may help? ``diagnosis``: every term of one step.
+- ``device_errors``: why a computation failed.
 """
