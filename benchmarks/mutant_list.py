@@ -66,6 +66,8 @@ INVERTED = f"{POSTERIORS}::test_a_flow_is_inverted_and_its_determinant_is_that_o
 COUPLED = f"{PRIORS}::test_a_coupling_flow_is_inverted_and_its_determinant_is_that_of_its_derivative"
 ACTIVE = f"{POSTERIORS}::test_active_units_of_a_flow_are_counted_without_the_noise_of_their_draws"
 
+INFORMATION = "analysis/test_latents.py::test_mutual_information_is_that_of_quadrature"
+
 
 def _area(area: str, file: str, *mutants: tuple[str, str, str, str]) -> list[Mutant]:
     """Mutants of one file: each a name, the text, its replacement and the tests, separated by spaces."""
@@ -962,6 +964,54 @@ MUTANTS = [
         ("libraries below the file are beside it", "Path(place).absolute().parent == folder", "folder in Path(place).absolute().parents", "models/test_seams.py"),
         ("what is imported already stands for its file", "hidden = {name: sys.modules.pop(name) for", "hidden = {name: sys.modules[name] for", "models/test_seams.py"),
         ("what was accepted once is accepted for ever", "        raise UserError(changed_code(file, sha256, digest))\n    return names", "        raise UserError(changed_code(file, sha256, digest))\n    _LOADED[file, sha256] = names\n    return names", "models/test_seams.py"),
+    ),
+    *_area(
+        "analysis",
+        "analysis/latents",
+        ("a latent collapses by more than the share", "axis=0) >= 1 - DELTA", "axis=0) > 1 - DELTA", "analysis/test_latents.py::test_a_latent_has_collapsed_by_the_share_of_images_in_which_its_kl_is_small"),
+        ("a latent's variance is its second moment", "np.var(each.posterior_mean, axis=0)", "np.mean(each.posterior_mean**2, axis=0)", "analysis/test_latents.py::test_rates_variances_and_collapse_of_a_linear_model_are_their_closed_forms"),
+    ),
+    *_area(
+        "analysis",
+        "analysis/information",
+        ("the aggregate posterior is a sum", "return total - math.log(count)", "return total", INFORMATION),
+        ("images that fill up a block are counted", "jnp.where(present[:, None], each, -jnp.inf)", "each", INFORMATION),
+        ("the aggregate posterior is of the last block", "np.logaddexp(total[draws], some[: len(draws)])", "some[: len(draws)]", INFORMATION),
+    ),
+    *_area(
+        "analysis",
+        "analysis/gaussian_mixture",
+        ("a covariance is about the mean before", " - moved[:, :, None] * moved[:, None, :]", "", "analysis/test_ex_post.py"),
+        ("points that fill up a part are counted", "jnp.where(there[None], jnp.exp(joint - log_density[None]), 0.0)", "jnp.exp(joint - log_density[None])", "analysis/test_ex_post.py"),
+    ),
+    *_area(
+        "analysis",
+        "analysis/ex_post",
+        ("the difference has the other sign", "context.bounds.importance_weighted - each.importance_weighted", "each.importance_weighted - context.bounds.importance_weighted", "analysis/test_ex_post.py"),
+        ("a scale stands for its logarithm", "np.log(diagonal)", "diagonal", "analysis/test_ex_post.py"),
+    ),
+    *_area(
+        "analysis",
+        "analysis/belief",
+        ("what remains of a bias is an eighth", "fall / (FEWER - 1)", "fall / FEWER", "analysis/test_belief.py"),
+    ),
+    *_area(
+        "analysis",
+        "models/rates",
+        ("the ratio of a latent has its scales exchanged", "+ p.log_scale - q.log_scale", "+ q.log_scale - p.log_scale", "analysis/test_latents.py::test_two_layers_are_told_apart_and_their_latents_rates_add_up"),
+        ("a marginal has the conditional's scale", "q.mean, q.log_scale", "q.mean, q.log_diagonal", "analysis/test_latents.py::test_latents_that_depend_on_each_other_have_marginal_rates_and_a_flow_has_none"),
+    ),
+    *_area(
+        "analysis",
+        "training/collapse",
+        ("a collapse is said at every evaluation", "before, self._is_collapsed = self._is_collapsed,", "before, self._is_collapsed = False,", "training/test_collapse.py"),
+        ("the lower layer's latents are not counted", 'getattr(config.model.architecture, "lower_latents", 0)', "0", "training/test_collapse.py"),
+    ),
+    *_area(
+        "analysis",
+        "data/principal_variances",
+        ("binarisation adds no variance", "noise = (x * (1 - x)).mean(0)", "noise = 0 * x.mean(0)", "data/test_principal_variances.py"),
+        ("beta does not count", 'getattr(config.objective, "beta", 1.0) * likelihood', "likelihood", "data/test_principal_variances.py"),
     ),
     *_area(
         "an experiment's own code",

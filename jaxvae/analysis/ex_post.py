@@ -195,7 +195,9 @@ def _steps(optimizer, prior, state, points, key):
     def step(carry, key):
         prior, state = carry
         gradient = jax.grad(loss)(prior, jax.random.randint(key, (BATCH,), 0, len(points)))
-        updates, state = optimizer.update(gradient, state)
+        # Optax raises a float to the power of a whole number.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = optimizer.update(gradient, state)
         return (eqx.apply_updates(prior, updates), state), None
 
     return jax.lax.scan(step, (prior, state), jax.random.split(key, STEPS_PER_CHECK))[0]

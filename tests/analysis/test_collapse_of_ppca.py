@@ -3,6 +3,7 @@ Lucas et al. 2019): those whose eigenvalue of the data's covariance is at most s
 
 import dataclasses
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -85,7 +86,8 @@ def test_at_the_optimum_latents_at_or_below_the_noise_collapse_and_the_others_ha
     assert found["linear"]["usable"] == ACTIVE == test["active_units"]
     # The posterior is exact, and the likelihood that of Tipping and Bishop's eigenvalues.
     weights = VECTORS[:, :ACTIVE] * np.sqrt(VALUES[:ACTIVE] - SIGMA**2)
-    normal = stats.multivariate_normal(X.mean(0), weights @ weights.T + SIGMA**2 * np.eye(8))
+    covariance: Any = weights @ weights.T + SIGMA**2 * np.eye(8)
+    normal = stats.multivariate_normal(X.mean(0), covariance)
     assert -test["nll"] == pytest.approx(normal.logpdf(X).mean(), abs=1e-4)
     logs = np.log(VALUES[:ACTIVE]).sum() + (8 - ACTIVE) * math.log(SIGMA**2)
     terms = 8 * math.log(2 * math.pi) + logs + ACTIVE + VALUES[ACTIVE:].sum() / SIGMA**2
@@ -104,4 +106,6 @@ def test_training_finds_it(tmp_path):
     ratio = np.maximum(VALUES[:LATENTS] / SIGMA**2, 1)
     np.testing.assert_allclose(found["latents"]["rate"][order], 0.5 * np.log(ratio), atol=0.03)
     np.testing.assert_allclose(found["latents"]["variance"][order], 1 - 1 / ratio, atol=0.03)
-    assert found["test"]["active_units"] == explained(config, IMAGES)["usable"] == ACTIVE
+    linear = explained(config, IMAGES)
+    assert linear is not None
+    assert found["test"]["active_units"] == linear["usable"] == ACTIVE

@@ -127,4 +127,6 @@ def test_a_run_on_arrays_in_memory_is_evaluated_on_them(run, tmp_path):
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="give them again"):
         jaxvae.evaluate(copy)
-    assert jaxvae.evaluate(copy, given=images)["test"] == jaxvae.Run(run).summary()["test"]
+    summary = jaxvae.Run(run).summary()
+    assert summary is not None
+    assert jaxvae.evaluate(copy, given=images)["test"] == summary["test"]

@@ -60,16 +60,22 @@ def gaussian(sigma, objective=None, **fields):
     )
 
 
+def usable_of(config):
+    found = subject.explained(config, IMAGES)
+    assert found is not None
+    return found["usable"]
+
+
 def test_a_linear_model_can_use_the_directions_above_the_noise():
     values = subject.principal_variances(IMAGES, KINDS["none"])
     for usable in (0, 1, 2):
         sigma = float(np.sqrt(values[0] * 1.01 if usable == 0 else (values[usable - 1] + values[usable]) / 2))
-        assert subject.explained(gaussian(sigma), IMAGES)["usable"] == usable
+        assert usable_of(gaussian(sigma)) == usable
         # beta times the rate is as sigma^2 times beta.
         weighed = gaussian(sigma / 2, ELBO(beta=4.0))
-        assert subject.explained(weighed, IMAGES)["usable"] == usable
-        assert subject.explained(gaussian(sigma, IWAE()), IMAGES)["usable"] == usable
-    assert subject.explained(gaussian(0.01), IMAGES)["usable"] == 5
+        assert usable_of(weighed) == usable
+        assert usable_of(gaussian(sigma, IWAE())) == usable
+    assert usable_of(gaussian(0.01)) == 5
     assert subject.explained(gaussian(1.0, learn_sigma=True), IMAGES) is None
     assert subject.explained(Config(), IMAGES) is None
 
@@ -81,5 +87,5 @@ def test_a_run_in_which_all_latents_would_collapse_is_warned_of():
     assert f"vary by more than {largest:.3g}:" in said
     advised = float(said.rsplit(" ", 1)[1])
     better = dataclasses.replace(above, model=dataclasses.replace(above.model, likelihood=Gaussian(advised)))
-    assert subject.explained(better, IMAGES)["usable"] > 0
+    assert usable_of(better) > 0
     assert not any("use no latent" in line for line in warnings(below, IMAGES))

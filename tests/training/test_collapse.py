@@ -1,6 +1,7 @@
 """A collapse is said once when it happens, with what this configuration can try."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ UNUSED = {"active_units": 0, "rate": 0.3}
 
 def test_it_is_said_when_it_begins_and_when_it_ends_and_not_between():
     watch = CollapseWatch(Config())
-    said = [watch.line(step, test) for step, test in enumerate([USED, UNUSED, UNUSED, USED, USED, UNUSED])]
+    tests = [USED, UNUSED, UNUSED, USED, USED, UNUSED]
+    said: list[Any] = [watch.line(step, test) for step, test in enumerate(tests)]
     assert [line is not None for line in said] == [False, True, False, True, False, True]
     assert said[1].startswith("Warning: at step 1 the posterior has collapsed onto the prior: none of the 40")
     assert "no longer collapsed" in said[3]
@@ -24,9 +26,8 @@ def test_it_is_said_when_it_begins_and_when_it_ends_and_not_between():
 
 def test_it_is_no_active_unit_or_a_rate_below_a_hundredth_of_a_nat_for_each_latent():
     assert collapsed(Config(), {"active_units": 1, "rate": 0.41}) is None
-    assert "0.39 nats, less than 0.01 for each of 40" in collapsed(
-        Config(), {"active_units": 1, "rate": 0.39}
-    )
+    said = collapsed(Config(), {"active_units": 1, "rate": 0.39})
+    assert said == "the rate is 0.39 nats, less than 0.01 for each of 40 latents"
     assert collapsed(Config(), {"active_units": None, "rate": 0.41}) is None
     two = Config(model=Model(architecture=TwoLayers(lower_latents=60)))
     assert collapsed(two, {"active_units": 1, "rate": 0.99}) is not None
