@@ -22,7 +22,7 @@ class Evaluate:
     Nothing in the run's folder is changed.
     """
 
-    run: tyro.conf.Positional[str]
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder."""
     options: Annotated[Options, tyro.conf.arg(name="")]
     json: bool = False

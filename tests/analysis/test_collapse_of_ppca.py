@@ -25,7 +25,7 @@ from jaxvae.runs.fit import fit
 
 SIGMA, LATENTS = 0.1, 5
 RANDOM = np.random.default_rng(3)
-SPREAD = np.array([0.3, 0.2, 0.13, 0.09, 0.06, 0.03, 0.03, 0.03])
+SPREAD = np.array([0.3, 0.2, 0.16, 0.085, 0.06, 0.03, 0.03, 0.03])
 DIRECTIONS = np.linalg.qr(RANDOM.normal(size=(8, 8)))[0]
 IMAGES = (
     np.clip(np.round(255 * (0.5 + (RANDOM.normal(size=(4000, 8)) * SPREAD) @ DIRECTIONS.T)), 0, 255)
@@ -39,7 +39,7 @@ CONFIG = Config(
     data=Data(binarization="none"),
     model=Model(LATENTS, MLP(hidden=()), Gaussian(sigma=SIGMA)),
     optimizer=Adam(learning_rate=1e-2, schedule="cosine"),
-    train=Train(steps=6000, batch_size=256, eval_every=6000, checkpoint_every=6000, devices=1),
+    train=Train(steps=20_000, batch_size=256, eval_every=20_000, checkpoint_every=20_000, devices=1),
     eval=Eval(importance_samples=4, batch_size=2000, grid=2),
 )
 

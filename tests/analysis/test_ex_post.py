@@ -138,6 +138,7 @@ def test_the_different_model_is_named_so_scored_and_drawn(context, tmp_path, mon
     assert Image.open(path).size == (5 * (3 * 14 + 2) + 2, 2 * (4 * 14 + 2) + 2)
 
 
+@pytest.mark.slow
 def test_a_flow_and_the_upper_of_two_layers_are_fitted_too(monkeypatch):
     monkeypatch.setattr(ex_post, "STEPS", 6)
     monkeypatch.setattr(ex_post, "STEPS_PER_CHECK", 3)

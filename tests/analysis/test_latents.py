@@ -154,6 +154,7 @@ def test_two_clusters_that_are_far_apart_are_one_bit():
     assert found["mutual_information"] == pytest.approx(math.log(2), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_of_two_layers_the_information_is_that_of_the_lower_one(two_layers):
     context, model = two_layers, two_layers.model
     found = information.analyse(context)

@@ -55,7 +55,8 @@ def test_a_model_that_draws_in_another_way_is_not_taken_for_its_parent():
             return self._drawn(encoded, jnp.zeros(2), jnp.zeros(()))
 
     made: Any = jax.eval_shape(lambda: build_vae(Model(2), jnp.zeros(SHAPE), key=jax.random.key(0)))
-    own = Fixed(made.encoder, made.decoder, made.likelihood, 2, SHAPE, made.prior)
+    make_fixed: Any = Fixed
+    own = make_fixed(made.encoder, made.decoder, made.likelihood, 2, SHAPE, made.prior)
     with pytest.raises(UserError, match="Fixed does not say the densities of given latents"):
         own.at(None, jnp.zeros(2))
     with pytest.raises(UserError, match="Fixed does not say which latents an image is made of"):
