@@ -75,6 +75,22 @@ def test_a_round_makes_the_points_no_less_likely_and_its_sums_are_numpys():
         before, mixture = expected, gaussian_mixture._next(mixture, sums, 1e-9 * np.eye(2))
 
 
+def test_a_round_is_the_means_and_covariances_of_each_components_share():
+    points = drawn(300, 5)
+    factors = np.repeat(np.eye(2)[None], 2, 0)
+    mixture = gaussian_mixture.GaussianMixture(np.array([0.4, 0.6]), points[:2], factors)
+    pairs = zip((0.4, 0.6), points[:2], strict=True)
+    joint = [np.log(weight) + stats.multivariate_normal(mean).logpdf(points) for weight, mean in pairs]
+    shares = special.softmax(joint, axis=0)
+    parts = gaussian_mixture._in_parts(points)
+    after = gaussian_mixture._next(mixture, gaussian_mixture._sums(mixture, parts), np.zeros((2, 2)))
+    np.testing.assert_allclose(after.weights, shares.mean(1), rtol=1e-4)
+    for k in range(2):
+        np.testing.assert_allclose(after.means[k], np.average(points, axis=0, weights=shares[k]), atol=1e-4)
+        covariance = np.cov(points.T, aweights=shares[k], bias=True)
+        np.testing.assert_allclose(after.factors[k] @ after.factors[k].T, covariance, rtol=1e-3, atol=1e-3)
+
+
 def test_points_on_a_line_and_all_the_same_are_fitted_all_the_same():
     line = np.linspace(0, 1, 50)[:, None] * np.array([1.0, 2.0])
     for points in (line, np.ones((50, 2))):
