@@ -136,4 +136,4 @@ def test_files_and_folders_stay_small():
     # kind of image file and array, from 6,200; the seams for a user's own model, and runs as Python objects,
     # from 9,300; configuration by kinds, from 10,500; objectives of many draws, posteriors, priors,
     # likelihoods and networks, from 11,500; what is to be known of a trained model, from 14,500.
-    assert sum(lengths.values()) <= 16_500, lengths
+    assert sum(lengths.values()) <= 17_000, lengths

@@ -101,7 +101,8 @@ def _scored(run: Run, options: Options, given: Any, say: Callable[[str], None]) 
         if options.images > len(dataset.test):
             raise UserError(f"--images {options.images}: there are {len(dataset.test)} test images")
         dataset = dataset._replace(test=dataset.test[: options.images])
-    model, step = run.restored_model(options.step)
+    best = run.best_step() if options.step is None and dataset.validation is not None else None
+    model, step = run.restored_model(options.step or best)
     samples = options.importance_samples or config.eval.importance_samples
     # As in training, by the same programs, so that the bits are the same.
     placed = replicate(model, devices)

@@ -28,7 +28,8 @@ class Options:
     images: int | None = None
     """Only the first so many test images; None: all."""
     step: int | None = None
-    """The checkpoint of this step; None: the newest good one."""
+    """The checkpoint of this step; None: the best by its score on the run's validation images, which is the
+    one that the run tests, or without such images the newest good one."""
     scores: Annotated[str | None, tyro.conf.arg(metavar="{None}|FILE.npz")] = None
     """Where to write the scores of every image; None: nowhere."""
     latents: bool = False

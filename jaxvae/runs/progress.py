@@ -95,7 +95,8 @@ class Watcher:
 
 
 def scores_table(summary: dict[str, Any]) -> list[str]:
-    """The lines of a summary's scores: ``test``, at its ``test_step`` or ``step``, of the images that ``data`` describes."""
+    """The lines of a summary's scores: ``test``, at its ``test_step`` or ``step``, of the images that
+    ``data`` describes."""
     test = summary["test"]
     samples = f"{test['importance_samples']} importance samples"
     rows = [

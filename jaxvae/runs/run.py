@@ -65,7 +65,7 @@ class Run:
         """
         return self.restored_model(step)[0]
 
-    def restored_model(self, step: int | None = None) -> tuple[AbstractVAE, int]:
+    def restored_model(self, step: int | Literal["best"] | None = None) -> tuple[AbstractVAE, int]:
         """``model(step)``, and the step of its checkpoint."""
         devices = all_devices()
         if step == "best" and (step := self.best_step()) is None:

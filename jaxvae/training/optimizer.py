@@ -23,6 +23,7 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[Any
     1509.00519, section 5): stage i lasts ``3^i / 3280`` of the steps. Because it is a product, any ``steps``
     and any warm-up can be combined.
     """
+    decay: Callable[[Any], Any] = optax.constant_schedule(config.learning_rate)
     if config.schedule == "cosine":
         decay = optax.cosine_decay_schedule(config.learning_rate, steps)
     elif config.schedule == "stages":
@@ -30,10 +31,10 @@ def learning_rate_schedule(config: OptimizerConfig, steps: int) -> Callable[[Any
         ends = [-(-steps * ((3 ** (i + 1) - 1) // 2) // 3280) for i in range(7)]
         rates = np.float32(config.learning_rate * 10.0 ** (-np.arange(8) / 7))
 
-        def decay(step: Float[Array, ""]) -> Float[Array, ""]:
+        def decay_in_stages(step: Any) -> Float[Array, ""]:
             return jnp.asarray(rates)[jnp.sum(step >= jnp.asarray(ends, jnp.float32))]
-    else:
-        decay = optax.constant_schedule(config.learning_rate)
+
+        decay = decay_in_stages
 
     def schedule(step: Any) -> Float[Array, ""]:
         t = jnp.asarray(step, jnp.float32)

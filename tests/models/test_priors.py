@@ -101,7 +101,7 @@ def test_a_mixtures_gradients_are_those_of_float64(log_scale):
 
     given = (jnp.float32(means), jnp.float32(log_scales), jnp.arange(5, dtype=jnp.float32), jnp.float32(x))
     ours = jax.grad(total, argnums=(0, 1, 2, 3))(*given)
-    means, log_scales, logits, x = (np.float64(one) for one in given)
+    means, log_scales, logits, x = (np.asarray(one, np.float64) for one in given)
     standardised = (x[:, None] - means) * np.exp(-log_scales)
     each = -0.5 * (standardised**2).sum(-1) - log_scales.sum(-1) + logits
     shares = np.exp(each - each.max(1, keepdims=True))
