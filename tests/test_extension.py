@@ -145,6 +145,7 @@ def test_a_fresh_process_in_another_folder_loads_it(folder, whole):
     assert "(6, 5, 1) (3,)" in load(folder, str(whole))
 
 
+@pytest.mark.slow
 def test_it_is_refused_once_its_source_changed_or_is_gone_and_a_flag_accepts_the_change(folder, whole):
     nets = folder / "nets.py"
     before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}

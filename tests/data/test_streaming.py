@@ -34,7 +34,7 @@ def state_bits(run, step):
     "changes",
     [
         {},
-        {"data": {"binarization": "static"}},
+        pytest.param({"data": {"binarization": "static"}}, marks=pytest.mark.slow),
         {
             "data": {"binarization": "none", "dequantization": "uniform", "horizontal_flips": True},
             "model": {"likelihood": Gaussian(learn_sigma=True)},
@@ -69,6 +69,7 @@ def test_a_run_goes_on_in_either_way(tmp_path, small_config):
     assert state_bits(tmp_path / "resident-first", 24) == state_bits(tmp_path / "streamed-first", 24)
 
 
+@pytest.mark.slow
 def test_calls_that_are_cut_shorter_for_large_images_have_the_same_bits(tmp_path, small_config, monkeypatch):
     fit(small_config, tmp_path / "resident")
     monkeypatch.setattr(streaming, "CHUNK_BYTES", 2 * 16 * 784)

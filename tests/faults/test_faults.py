@@ -34,6 +34,7 @@ def test_being_killed_and_being_asked_to_stop_at_random_moments(bench):
     assert_none_lost(outside.interrupted(bench, "signals", 2, signal.SIGKILL, signal.SIGTERM), 2)
 
 
+@pytest.mark.slow
 def test_the_same_while_images_are_streamed(bench):
     streamed = bench.with_flags("--data.placement", "stream")
     numbers = (signal.SIGKILL, signal.SIGHUP, signal.SIGINT)

@@ -70,6 +70,7 @@ def train(folder: Path, **environment: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_to_the_same_bits_whatever_jax_is_told(tmp_path):
     np.savez(tmp_path / "images.npz", train=IMAGES, test=IMAGES[:9])
     whole = train(tmp_path)

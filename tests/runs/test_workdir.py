@@ -124,6 +124,7 @@ def die_after(patch, count, made):
     patch.setattr(Path, "mkdir", counted(mkdir))
 
 
+@pytest.mark.slow
 def test_a_summary_that_is_not_one_is_replaced(tmp_path, small_config):
     train = dataclasses.replace(small_config.train, steps=4, log_every=4, eval_every=4)
     config = dataclasses.replace(small_config, train=train)

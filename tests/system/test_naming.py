@@ -28,13 +28,14 @@ def test_names_of_neither(name):
 
 
 def test_who_does_what():
-    assert choose(["val", "a", "test", "train"], "d") == ("train", "test", ("a", "val"))
-    assert choose(["val", "Training"], "d") == ("Training", "val", ())
+    assert choose(["val", "a", "test", "train"], "d") == ("train", "test", ("a", "val"), ("val",))
+    assert choose(["val", "Training"], "d") == ("Training", "val", (), ())
     assert choose(["train", "train2017", "test2015", "test"], "d") == (
         *("train", "test"),
         ("test2015", "train2017"),
+        (),
     )
-    assert choose(["b", "a"], "d") == (None, None, ("a", "b"))
+    assert choose(["b", "a"], "d") == (None, None, ("a", "b"), ())
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,7 @@ def test_ours_is_optaxs_adam_to_rounding():
         np.testing.assert_allclose(mine["w"], updates["w"], rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_run_with_muon_goes_on_to_the_same_bits(tmp_path, small_config):
     settings = Muon(schedule="constant", weight_decay=0.01, learning_rate=0.01)
     config = dataclasses.replace(small_config, optimizer=settings)
