@@ -10,6 +10,6 @@ config = Config(
     model=Model(latent_dim=50, architecture=MLP(hidden=(200, 200), activation="tanh")),
     objective=IWAE(samples=5),
     optimizer=Adam(learning_rate=3e-3, epsilon=1e-4),
-    train=Train(steps=180_000, batch_size=100, log_every=1_000, eval_every=20_000, checkpoint_every=5_000),
+    train=Train(steps=420_000, batch_size=100, log_every=1_000, eval_every=60_000, checkpoint_every=5_000),
     eval=Eval(importance_samples=5_000),
 )

@@ -8,7 +8,7 @@ from jaxvae.config import ELBO, Adam, Config, GatedMLP, Model, Train, VampPrior
 
 config = Config(
     model=Model(latent_dim=40, architecture=GatedMLP(hidden=(300, 300)), prior=VampPrior(components=500)),
-    objective=ELBO(beta_warmup_steps=3_000),
+    objective=ELBO(beta_warmup_steps=1_200),
     optimizer=Adam(learning_rate=2e-3, beta2=0.99),
-    train=Train(steps=36_000, batch_size=250, eval_every=6_000),
+    train=Train(steps=12_000, batch_size=250, eval_every=3_000),
 )
