@@ -11,7 +11,7 @@ from jaxvae.analysis.one_image.annealing import Annealed, Annealing, annealed_bo
 from jaxvae.errors import UserError
 
 AT_ONCE = 16
-"""Images that are annealed together, each with all its chains."""
+"""At most so many images are annealed together, each with all its chains."""
 
 
 def settings_of(context: Context) -> Annealing:
@@ -25,6 +25,13 @@ def mean_and_error(values: Float[np.ndarray, " image"]) -> tuple[float, float]:
     values = values.astype(np.float64)
     error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return float(values.mean()), float(error)
+
+
+def _at_once(context: Context) -> int:
+    """So many that their chains are no more than the images of ``eval.batch_size``, or one."""
+    settings = settings_of(context)
+    most = context.config.eval.batch_size // (settings.chains + settings.pilots)
+    return max(1, min(AT_ONCE, most))
 
 
 def _about(context: Context) -> dict[str, Any]:
@@ -50,7 +57,7 @@ def ais(context: Context) -> dict[str, Any]:
     found: Any = context.over_images(
         lambda model, x, key: annealed_bound(model, x, key, settings),
         context.key("annealing"),
-        at_once=AT_ONCE,
+        at_once=_at_once(context),
         saying="Annealing",
     )
     bound = found.bound.astype(np.float64)
@@ -83,7 +90,7 @@ def sandwich(context: Context) -> dict[str, Any]:
         both = context.over_images(
             lambda model, x, key: simulated_sandwich(model, key, settings)._replace(x=None),
             context.key("simulated images"),
-            at_once=AT_ONCE,
+            at_once=_at_once(context),
             saying="Annealing of simulated images",
         )
     except NotImplementedError as error:

@@ -28,8 +28,8 @@ def belief(
       more slowly than that until many samples count, so that this is mostly too small.
     - ``few``: the share of images with fewer than 10 effective samples.
     - ``verdict``: ``no`` if fewer than 10 of an image's samples count in the mean, so that the bias is not
-      known; ``bound`` if the bias is above the standard error over images or more than 5 % of the images have
-      fewer than 10; else ``yes``.
+      known; ``bound`` if the bias is above the standard error over images, or that is not known, or more than
+      5 % of the images have fewer than 10; else ``yes``.
     - ``samples_needed``: how many samples would probably bring the mean of the effective samples to 10, if
       they go on growing by the power of the number of samples that they grew by before, and the bias below
       the standard error. None if that cannot be told.
@@ -40,7 +40,7 @@ def belief(
     few = float(np.mean(effective < BELIEVABLE))
     if test["effective_samples"] < BELIEVABLE:
         verdict = "no"
-    elif few > FEW or bias > error:
+    elif few > FEW or not bias <= error:
         verdict = "bound"
     else:
         verdict = "yes"

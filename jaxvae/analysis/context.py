@@ -79,9 +79,9 @@ class Context:
         return self._inputs(self.dataset.train, key, indices)
 
     def pieces(self, count: int, at_once: int | None = None) -> Iterator[Int[np.ndarray, " some"]]:
-        """The indices below ``count``, in pieces of one size, ``at_once`` or ``eval.batch_size``: what is
-        missing at the end is index 0 again."""
-        size = min(count, at_once or self.config.eval.batch_size)
+        """The indices below ``count``, in pieces of one size, ``eval.batch_size`` or ``at_once`` if that is
+        smaller: what is missing at the end is index 0 again."""
+        size = min(count, at_once or self.config.eval.batch_size, self.config.eval.batch_size)
         for start in range(0, count, size):
             yield np.pad(
                 np.arange(start, min(start + size, count), dtype=np.int32), (0, max(0, start + size - count))
@@ -177,12 +177,17 @@ def _duration(seconds: float) -> str:
 
 
 def evaluator_of(
-    config: Config, dataset: Dataset, devices: Sequence[Device], model: AbstractVAE
+    config: Config,
+    dataset: Dataset,
+    devices: Sequence[Device],
+    model: AbstractVAE,
+    streamed: bool = False,
 ) -> Evaluator:
     """What scores models like this one, which is on these devices, on the test images: by the programs that
-    training has, so that the bits are the same."""
-    places = choose_places(config.data.placement, dataset, devices)
-    evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
+    training has, so that the bits are the same. ``streamed``: the images are on no device beside the ones
+    that are scored, however small they are."""
+    streamed = streamed or choose_places(config.data.placement, dataset, devices).test_streams
+    evaluator = Evaluator(config, dataset.test, devices, streamed)
     with Compiler(users_cache()) as compiler:
         evaluator.prepare(model, compiler, draws=False).result()
     return evaluator

@@ -100,7 +100,8 @@ def aggregate_draws(context: Context) -> Draws:
 def compared(context: Context, density: AbstractDistribution, name: str, held: HeldOut) -> dict[str, Any]:
     """The scores of the model whose prior is this density, beside the model's own."""
     model: AbstractVAE = with_known_prior(context.model, density)
-    evaluator = evaluator_of(context.config, context.dataset, context.devices, model)
+    # Streamed, because the test images may be on the devices already; the scores are the same.
+    evaluator = evaluator_of(context.config, context.dataset, context.devices, model, streamed=True)
     scores = evaluator.dispatch(model, context.samples)
     each = evaluator.of_each_image(scores)
     difference = context.bounds.importance_weighted - each.importance_weighted
@@ -222,7 +223,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         row(title, own[name], other[name])
     row("  effective samples", own["effective_samples"], other["effective_samples"], 1)
     row("log p(z)", found["held_out_prior"], found["held_out"])
-    said.append("  log p(z) is of draws of training images that were held out.")
+    said.append("  log p(z) is of draws of training images that were held out, by which the fit was stopped.")
     better = "lower" if found["nll_difference"] < 0 else "higher"
     said.append(
         f"  The NLL of the different model is {better} by {abs(found['nll_difference']):.3f} +- "

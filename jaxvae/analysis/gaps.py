@@ -17,7 +17,8 @@ AT_ONCE = 32
 def _split(context: Context) -> Any:
     """``GapSplit`` of every test image, in float64 on the host; computed once for both analyses."""
     if "split" not in context.found_before:
-        settings = Refinement(steps=context.options.gap_steps, samples=context.samples)
+        at_once = max(1, context.config.eval.batch_size // AT_ONCE)
+        settings = Refinement(context.options.gap_steps, samples=context.samples, at_once=at_once)
 
         def split(model: Any, x: Any, key: Any) -> GapSplit:
             return gap_split(model, x, jax.random.fold_in(key, 0), jax.random.fold_in(key, 1), settings)
@@ -30,8 +31,8 @@ def _split(context: Context) -> Any:
 
 def gap(context: Context) -> dict[str, Any]:
     """``gap``, log p(x) - L[q], and its parts ``approximation_gap`` and ``amortisation_gap``, with standard
-    errors over images; ``nll``, by which log p(x) is known here, of the larger of the importance-weighted
-    bounds of q* and q; and the approximation gap by AIS too, if that was asked for."""
+    errors over images; ``nll``, by which log p(x) is known here, of the importance-weighted bound of draws of
+    both; and the approximation gap by AIS too, if that was asked for."""
     split = _split(context)
     found: dict[str, Any] = {"images": len(split.elbo), "steps": context.options.gap_steps}
     parts = {
@@ -97,7 +98,7 @@ def gap_lines(found: dict[str, Any]) -> list[str]:
         row(
             "NLL",
             number(found, "nll"),
-            f"of {found['samples']} samples of q* or q, {found['effective_samples']:.1f} of them effective",
+            f"of {found['samples']} samples of each, q* and q; {found['effective_samples']:.1f} effective",
         ),
     ]
     if "approximation_gap_by_ais" in found:

@@ -15,7 +15,7 @@ from jaxvae.analysis.context import Analysis, Context
 from jaxvae.models.vae import AbstractVAE
 
 BLOCK = 512
-"""So many draws, and so many posteriors, are compared at once."""
+"""At most so many draws, and so many posteriors, are compared at once."""
 CLOSE = 1.0
 """An estimate within so many nats of log N is more of N than of the model."""
 LONG = 20.0
@@ -66,13 +66,14 @@ def _drawn(model: AbstractVAE, x, key) -> dict[str, Any]:
 def _log_mixture(context: Context, latents: Any) -> Float[np.ndarray, " example"]:
     """log q(z) of every draw, in float64: logsumexp of log q(z|x_j) over all images j, less log N."""
     count, started, told = len(jax.tree.leaves(latents)[0]), time.perf_counter(), False
-    blocks = [np.arange(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+    size = min(BLOCK, context.config.eval.batch_size, count)
+    blocks = [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
     total = np.full(count, -np.inf)
     for number, images in enumerate(blocks):
-        x = context.test_inputs(_filled(images))
-        present = jnp.asarray(np.arange(BLOCK) < len(images))
+        x = context.test_inputs(_filled(images, size))
+        present = jnp.asarray(np.arange(size) < len(images))
         for draws in blocks:
-            rows = _filled(draws)
+            rows = _filled(draws, size)
             z = jax.tree.map(lambda leaf, rows=rows: leaf[rows], latents)
             with jax.default_matmul_precision("highest"):
                 some = np.asarray(_log_sums(context.first_model, x, present, z), np.float64)
@@ -88,9 +89,9 @@ def _log_mixture(context: Context, latents: Any) -> Float[np.ndarray, " example"
     return total - math.log(count)
 
 
-def _filled(indices: np.ndarray) -> np.ndarray:
+def _filled(indices: np.ndarray, size: int) -> np.ndarray:
     """With its first entry again up to the size of a block, so that one program serves all."""
-    return np.concatenate([indices, np.full(BLOCK - len(indices), indices[0])]).astype(np.int32)
+    return np.concatenate([indices, np.full(size - len(indices), indices[0])]).astype(np.int32)
 
 
 @functools.partial(jax.jit)

@@ -16,6 +16,8 @@ SAMPLED = 4_000
 """At most so many images, evenly spaced."""
 SAMPLED_LARGE = 500
 """Of large images at most so many."""
+BYTES = 2**27
+"""And no more than fill this many bytes, in float64; two at least."""
 DIRECT = 1024
 """With more pixels than this, only the images of the sample are compared with each other."""
 
@@ -27,7 +29,8 @@ def principal_variances(images: Images, data: Data) -> Float[np.ndarray, " direc
     binarisation or dequantisation, whose variance is added to each instead.
     """
     size = math.prod(images.shape[1:])
-    count = min(len(images), SAMPLED if size <= DIRECT else SAMPLED_LARGE)
+    most = max(2, BYTES // (8 * size))
+    count = min(len(images), SAMPLED if size <= DIRECT else SAMPLED_LARGE, most)
     some = gather(images, np.linspace(0, len(images) - 1, count).astype(np.int64)).reshape(count, size)
     x = some.astype(np.float64)
     noise = np.zeros(size)

@@ -25,6 +25,11 @@ def with_validation(dataset: Dataset, data: Data) -> Dataset:
     """
     wanted = data.validation
     if wanted is None:
+        if dataset.validation is not None:
+            raise UserError(
+                f"{dataset.title} give validation images, and data.validation is None: choose own, or give "
+                "none"
+            )
         return dataset
     if wanted == "own":
         if dataset.validation is None:

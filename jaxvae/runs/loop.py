@@ -109,8 +109,12 @@ class Loop:
             assert due is not None
             is_saved = self._handle(due, state)
             seconds = self._seconds()
-            if not is_saved:
-                self._save(due.step, snapshot(state))
+            if not due.is_saved:
+                # In every process, as all compute it; only the first knows whether it is saved already, as
+                # the best.
+                last = snapshot(state)
+                if not is_saved:
+                    self._save(due.step, last)
             # Not under ``_writing``: a run whose last state is not saved has not ended well.
             with self.outputs.goodput.spending("checkpoint_stall"):
                 if self.outputs.checkpoints is not None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxvae.config import Config
 from jaxvae.data.load import Dataset, load, pixel_mean
 from jaxvae.data.memory_map import Images
+from jaxvae.data.validation import with_validation
 from jaxvae.errors import UserError
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.checkpoint import Checkpoints, Restored
@@ -91,7 +92,8 @@ class Run:
     def dataset(self, given: Dataset | None = None) -> Dataset:
         """The images that the run is trained on, from where its configuration says, or those that are given.
         Raises UserError if they are there no more, or are others."""
-        dataset, recorded = load(self.config.data) if given is None else given, []
+        data, recorded = self.config.data, []
+        dataset = load(data) if given is None else with_validation(given, data)
 
         def like(record: dict[str, Any]) -> TrainState:
             recorded.append(record.get("data"))

@@ -60,7 +60,7 @@ def test_between_them_it_is_a_bound():
     # Enough count, but the bias is more than the images' error.
     test, effective = scored(0.5, 256)
     assert belief({**test, "nll_stderr": 1e-4}, effective, None)["verdict"] == "bound"
-    assert belief({**test, "nll_stderr": math.nan}, effective, None)["verdict"] == "yes"
+    assert belief({**test, "nll_stderr": math.nan}, effective, None)["verdict"] == "bound"
 
 
 def test_what_cannot_be_told_is_not():

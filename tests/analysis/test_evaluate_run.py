@@ -130,3 +130,16 @@ def test_a_run_on_arrays_in_memory_is_evaluated_on_them(run, tmp_path):
     summary = jaxvae.Run(run).summary()
     assert summary is not None
     assert jaxvae.evaluate(copy, given=images)["test"] == summary["test"]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_images_in_memory_with_validation_images_are_given_again_as_they_were(tmp_path, own):
+    images = np.random.default_rng(0).integers(0, 2, (60, 5, 4), np.uint8) * 255
+    given = (images[:40], images[40:50], images[50:]) if own else images
+    flags = {"train.steps": 4, "train.batch_size": 8, "train.eval_every": 2, "train.devices": 1}
+    flags |= {"eval.importance_samples": 2} | ({} if own else {"data.validation": 0.2})
+    summary = jaxvae.train(given, tmp_path / "run", **flags).summary
+    found = jaxvae.evaluate(tmp_path / "run", given=given)
+    assert found["test"] == summary["test"]
+    assert found["step"] == summary["test_step"]
+    assert found["data"]["validation"] == summary["data"]["validation"]

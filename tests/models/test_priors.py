@@ -117,6 +117,29 @@ def test_a_mixtures_gradients_are_those_of_float64(log_scale):
         np.testing.assert_allclose(found, right, rtol=1e-4, atol=2e-5 * np.abs(right).max())
 
 
+def test_a_mixtures_curvature_is_that_of_its_formula():
+    rng = np.random.default_rng(0)
+    means, log_scales, x = (jnp.float32(rng.normal(size=shape)) for shape in ((3, 2), (3, 2), (2,)))
+
+    def slope(density, given):
+        return jnp.sum(jax.grad(lambda x: density(given, x))(x) ** 2)
+
+    def ours(given, x):
+        return Mixture(GaussianDistribution(*given), jnp.arange(3, dtype=jnp.float32)).log_prob(x)
+
+    def formula(given, x):
+        each = -0.5 * ((x[None] - given[0]) ** 2 * jnp.exp(-2 * given[1]) + 2 * given[1]).sum(-1)
+        weighted = each + jax.nn.log_softmax(jnp.arange(3, dtype=jnp.float32)) - jnp.log(2 * jnp.pi)
+        return jax.nn.logsumexp(weighted)
+
+    found, wanted = (jax.grad(slope, argnums=1)(one, (means, log_scales)) for one in (ours, formula))
+    for mine, right in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(mine, right, rtol=1e-3, atol=1e-4)
+    for bad in (jnp.zeros(3), jnp.zeros(())):
+        with pytest.raises(ValueError, match="takes an array of shape"):
+            ours((means, log_scales), bad)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.3])
 def test_draws_of_a_mixture_have_its_density_with_scales_times_the_temperature(temperature):
     prior, weights, means, scales = mixture()

@@ -14,6 +14,7 @@ numbers that the encoder gives of the image, from where they are, and compares E
 optimises a copy of the encoder's weights for the image, and compares importance-weighted bounds.
 """
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -26,9 +27,6 @@ from jaxvae.errors import UserError
 from jaxvae.models.noise import fold_in
 from jaxvae.models.objectives.importance_weighted import log_mean_exp
 from jaxvae.models.vae import AbstractVAE
-
-AT_ONCE = 64
-"""Draws that are computed at once where posteriors are scored."""
 
 
 class Refinement(NamedTuple):
@@ -44,6 +42,8 @@ class Refinement(NamedTuple):
     N(0, I). A flow's steps are then those of the context 0."""
     samples: int = 1024
     """Fresh draws that both posteriors are scored with."""
+    at_once: int = 64
+    """So many of them are computed at once."""
 
 
 class GapSplit(NamedTuple):
@@ -59,8 +59,9 @@ class GapSplit(NamedTuple):
     amortisation_error: Float[Array, "*image"]
     """Its standard error, of differences under the same noise."""
     log_likelihood: Float[Array, "*image"]
-    """log p(x) as importance-weighted bounds say it, which are too low in expectation: the larger of those of
-    q*'s draws and of q's, since q* may leave out a mode that q has."""
+    """log p(x) as the importance-weighted bound of the draws of both says it, too low in expectation: as the
+    proposal is the even mixture of q* and q (the balance heuristic, Veach and Guibas 1995), it suffices that
+    one of them has a mode, and a bad one costs nothing."""
     log_likelihood_error: Float[Array, "*image"]
     """Its standard error."""
     effective_samples: Float[Array, "*image"]
@@ -153,34 +154,36 @@ def scored(
 ) -> GapSplit:
     """What q and q* are worth, with draw k of both from ``fold_in(key, k)``."""
 
-    def values(posterior: Any, key: Any) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    def values(posterior: Any, other: Any, key: Any) -> tuple[Float[Array, ""], ...]:
+        """The draw's ELBO, the log of its weight, and of that with the even mixture in q's place."""
         draw = model.draw(posterior, key=key)
         log_likelihood = draw.likelihood.log_prob(x)
-        return log_likelihood - jnp.sum(draw.rates), draw.log_weight(log_likelihood)
+        own, others = (model.log_posterior(q, draw.latents) for q in (posterior, other))
+        log_weight = draw.log_weight(log_likelihood)
+        of_mixture = log_weight - jnp.logaddexp(0.0, others - own) + math.log(2)
+        return log_likelihood - jnp.sum(draw.rates), log_weight, of_mixture
 
     def both(k: Int[Array, ""]) -> tuple[tuple, tuple]:
         # One draw of both posteriors at once, so that they see one noise.
-        return values(encoded, fold_in(key, k)), values(refined, fold_in(key, k))
+        return values(encoded, refined, fold_in(key, k)), values(refined, encoded, fold_in(key, k))
 
     count = settings.samples
-    draws = jax.lax.map(both, _range(count), batch_size=min(AT_ONCE, count))
-    (elbos, log_weights), (refined_elbos, refined_log_weights) = draws
+    draws = jax.lax.map(both, _range(count), batch_size=min(settings.at_once, count))
+    (elbos, log_weights, of_mixture), (refined_elbos, _, refined_of_mixture) = draws
     gains = refined_elbos - elbos
-    gain = jnp.mean(gains)
-    pairs, bound = max(1, count - 1), log_mean_exp(log_weights)
-    refined_bound = log_mean_exp(refined_log_weights)
-    better = jnp.where(refined_bound > bound, refined_log_weights, log_weights)
-    weights = jnp.exp(better - jnp.max(better))
+    gain, pairs = jnp.mean(gains), max(1, count - 1)
+    together = jnp.concatenate([of_mixture, refined_of_mixture])
+    weights = jnp.exp(together - jnp.max(together))
     effective = jnp.sum(weights) ** 2 / jnp.sum(weights**2)
     return GapSplit(
         jnp.mean(elbos),
         jnp.mean(refined_elbos),
         gain,
         jnp.sqrt(jnp.mean((gains - gain) ** 2) / pairs),
-        jnp.maximum(refined_bound, bound),
-        jnp.sqrt((count / effective - 1) / pairs),
+        log_mean_exp(together),
+        jnp.sqrt(jnp.maximum(2 * count / effective - 1, 0) / (2 * count - 1)),
         effective,
-        bound,
+        log_mean_exp(log_weights),
     )
 
 

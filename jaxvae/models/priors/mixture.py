@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxvae.models import input_checks
 from jaxvae.models.distributions import AbstractDistribution, Gaussian, bounded_log_scale
 from jaxvae.models.input_checks import ArrayLike
 from jaxvae.models.noise import categorical, fold_in, normal
@@ -38,7 +39,8 @@ class Mixture(AbstractDistribution):
     def log_prob(self, x: ArrayLike) -> Float[Array, ""]:
         """``logsumexp_k(log weight_k + log p_k(x))``, in nats."""
         if type(self.components) is Gaussian and self.components.log_scale.ndim == 2:
-            each = _log_probs(self.components, jnp.asarray(x))
+            means, log_scales = self.components.mean, self.components.log_scale
+            each = _log_probs(means, log_scales, input_checks.value(x, means.shape[1:], in_unit=False))
         else:
             each = jax.vmap(lambda component: component.log_prob(x))(self.components)
         return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + each)
@@ -52,22 +54,35 @@ def _two(key: Key[Array, ""]) -> tuple[Any, Any]:
     return fold_in(key, jnp.uint32(0)), fold_in(key, jnp.uint32(1))
 
 
-def _log_probs(components: Gaussian, x: Float[Array, " dimension"]) -> Float[Array, " component"]:
+@jax.custom_jvp
+def _log_probs(
+    means: Float[Array, "component dimension"],
+    log_scales: Float[Array, "component dimension"],
+    x: Float[Array, " dimension"],
+) -> Float[Array, " component"]:
     """``log p_k(x)`` of every component.
 
     Of a batch of x, the sums over the batch that are the gradients of means and scales would take XLA half of
-    a VampPrior's step on a CPU. Here they are products of matrices. Those of the means and of x have the
-    square multiplied out, which as a value would lose digits where scales are small, and as a gradient errs
-    by float32's rounding of x in units of the scale.
+    a VampPrior's step on a CPU: by the rule below they are products of matrices.
     """
-    constant, log_scales = jax.lax.stop_gradient, components.log_scale
-    inverse = constant(jnp.exp(-log_scales))
-    means = components.mean * inverse
     with jax.default_matmul_precision("highest"):
-        squares = jnp.einsum("kd,kd->k", constant(x[None] - components.mean) ** 2, jnp.exp(-2 * log_scales))
-        multiplied_out = inverse**2 @ x**2 - 2 * (means * inverse) @ x + jnp.sum(means**2, -1)
-    value = -0.5 * (squares + x.size * math.log(2 * math.pi)) - jnp.sum(log_scales, -1)
-    return value - 0.5 * (multiplied_out - constant(multiplied_out))
+        squares = jnp.einsum("kd,kd->k", (x[None] - means) ** 2, jnp.exp(-2 * log_scales))
+    return -0.5 * (squares + x.size * math.log(2 * math.pi)) - jnp.sum(log_scales, -1)
+
+
+@_log_probs.defjvp
+def _log_probs_derivative(primals: tuple, tangents: tuple) -> tuple:
+    """Those of the means and of x with the product multiplied out: they err by float32's rounding of x in
+    units of the scale. As a value that would lose too many digits, where scales are small."""
+    means, log_scales, x = primals
+    of_means, of_log_scales, of_x = tangents
+    precision = jnp.exp(-2 * log_scales)
+    with jax.default_matmul_precision("highest"):
+        by_means = (precision * of_means) @ x - jnp.sum(precision * means * of_means, -1)
+        by_x = (precision * means) @ of_x - precision @ (x * of_x)
+        squares = jnp.einsum("kd,kd->k", (x[None] - means) ** 2, precision * of_log_scales)
+    by_log_scales = squares - jnp.sum(of_log_scales, -1)
+    return _log_probs(means, log_scales, x), by_means + by_x + by_log_scales
 
 
 class GaussianMixturePrior(AbstractPrior):

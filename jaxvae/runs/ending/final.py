@@ -82,7 +82,7 @@ def _evaluate_best(
     model = state.evaluation_model
     validation = _scores(config, loop.evaluator, model)
     evaluator = Evaluator(config, loop.dataset.test, loop.devices, places.test_streams)
-    evaluator.prepare(shapes_replicated(model, loop.devices), compiler)
+    evaluator.prepare(shapes_replicated(model, loop.devices), compiler, draws=False)
     test = _scores(config, evaluator, model)
     loop.evaluated(config.train.steps, "test", {**test, "test_step": step}, None)
     return {"test_step": step, "test": test, "validation": validation}
