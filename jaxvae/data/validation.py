@@ -41,11 +41,16 @@ def with_validation(dataset: Dataset, data: Data) -> Dataset:
             "choose own"
         )
     count = len(dataset.train)
-    held = max(1, round(wanted * count)) if wanted < 1 else int(wanted)
+    held = round(wanted * count) if wanted < 1 else int(wanted)
     if held >= count:
         raise UserError(
             f"--data.validation {wanted} cannot work: of the {count:,} training images of {dataset.title}, "
             "none would be left to train on"
+        )
+    if held < 2:
+        raise UserError(
+            f"--data.validation {wanted} cannot work: one of the {count:,} training images of "
+            f"{dataset.title} would choose among checkpoints, which is by chance; two are the least"
         )
     trained, validated = divide(count, held)
     assert not isinstance(dataset.train, Chosen)

@@ -70,7 +70,12 @@ class Run:
         """``model(step)``, and the step of its checkpoint."""
         devices = all_devices()
         if step == "best" and (step := self.best_step()) is None:
-            raise UserError(f"{self.path} has no best checkpoint: no validation images were scored there yet")
+            why = (
+                "it has no validation images"
+                if self.config.data.validation is None
+                else "none was scored yet"
+            )
+            raise UserError(f"{self.path} has no best checkpoint: {why} (data.validation)")
         if step is not None and step not in self.steps():
             steps = ", ".join(map(str, self.steps())) or "none"
             raise UserError(f"{self.path} has no checkpoint of step {step}; it has {steps}")

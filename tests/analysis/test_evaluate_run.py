@@ -132,6 +132,12 @@ def test_a_run_on_arrays_in_memory_is_evaluated_on_them(run, tmp_path):
     assert jaxvae.evaluate(copy, given=images)["test"] == summary["test"]
 
 
+def test_options_of_analyses_that_are_not_asked_for_are_refused(run):
+    for option, needs in (("ais_chains", "--ais or --sandwich"), ("gap_steps", "--gap or --regret")):
+        with pytest.raises(UserError, match=f"--{option} does nothing without {needs}"):
+            jaxvae.evaluate(run, **{option: 4})
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_images_in_memory_with_validation_images_are_given_again_as_they_were(tmp_path, own):
     images = np.random.default_rng(0).integers(0, 2, (60, 5, 4), np.uint8) * 255

@@ -43,7 +43,13 @@ def mapped(tmp_path):
     return str(tmp_path / "arrays")
 
 
-@pytest.mark.parametrize(("wanted", "held"), [(1, 1), (7, 7), (29, 29), (0.1, 3), (0.5, 15), (0.01, 1)])
+@pytest.mark.parametrize("wanted", [1, 1.0, 0.01])
+def test_a_single_image_chooses_nothing(npz, wanted):
+    with pytest.raises(UserError, match="which is by chance; two are the least"):
+        load(Data(name=npz, binarization="none", validation=wanted))
+
+
+@pytest.mark.parametrize(("wanted", "held"), [(2, 2), (7, 7), (29, 29), (0.1, 3), (0.5, 15)])
 def test_both_parts_are_the_whole_and_share_nothing(npz, mapped, wanted, held):
     for name in (npz, mapped):
         whole, dataset = load(Data(name=name)), load(Data(name=name, validation=wanted))

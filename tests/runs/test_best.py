@@ -287,7 +287,7 @@ def test_a_run_without_validation_images_has_no_best(tmp_path):
     assert run.steps() == [20]
     assert run.best_step() is None
     assert "best" not in verify(tmp_path / "run" / "checkpoints" / "20", 20).record
-    with pytest.raises(UserError, match="has no best checkpoint: no validation images were scored"):
+    with pytest.raises(UserError, match="has no best checkpoint: it has no validation images"):
         run.model("best")
 
 
