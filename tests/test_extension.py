@@ -80,6 +80,7 @@ def test_it_learns_with_its_own_loss_and_reports_its_own_numbers(whole):
     assert len(list((whole / "images").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_losses_on_four_devices_are_those_on_one(folder, whole):
     train(folder, "--workdir", "four", "--train.devices", "4")
     ours, wanted = (

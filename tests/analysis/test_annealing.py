@@ -104,6 +104,7 @@ def check_both_sides(found, lower, upper):
     np.testing.assert_allclose(found.width, upper - lower, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_simulated_image_is_between_its_bounds():
     found, lower, upper = linear_sandwiches(Annealing(10, 4))
     check_both_sides(found, lower, upper)

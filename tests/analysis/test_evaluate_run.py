@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,15 +135,16 @@ def test_a_run_on_arrays_in_memory_is_evaluated_on_them(run, tmp_path):
 
 def test_options_of_analyses_that_are_not_asked_for_are_refused(run):
     for option, needs in (("ais_chains", "--ais or --sandwich"), ("gap_steps", "--gap or --regret")):
+        options: Any = {option: 4}
         with pytest.raises(UserError, match=f"--{option} does nothing without {needs}"):
-            jaxvae.evaluate(run, **{option: 4})
+            jaxvae.evaluate(run, **options)
 
 
 @pytest.mark.parametrize("own", [False, True])
 def test_images_in_memory_with_validation_images_are_given_again_as_they_were(tmp_path, own):
     images = np.random.default_rng(0).integers(0, 2, (60, 5, 4), np.uint8) * 255
     given = (images[:40], images[40:50], images[50:]) if own else images
-    flags = {"train.steps": 4, "train.batch_size": 8, "train.eval_every": 2, "train.devices": 1}
+    flags: Any = {"train.steps": 4, "train.batch_size": 8, "train.eval_every": 2, "train.devices": 1}
     flags |= {"eval.importance_samples": 2} | ({} if own else {"data.validation": 0.2})
     summary = jaxvae.train(given, tmp_path / "run", **flags).summary
     found = jaxvae.evaluate(tmp_path / "run", given=given)

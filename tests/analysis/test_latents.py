@@ -88,6 +88,7 @@ def test_a_latent_has_collapsed_by_the_share_of_images_in_which_its_kl_is_small(
     assert latents.collapsed(rates) == pytest.approx(1 / 3)
 
 
+@pytest.mark.slow
 def test_latents_that_depend_on_each_other_have_marginal_rates_and_a_flow_has_none():
     found = latents.analyse(context := of_kind(posterior=FullGaussian()))
     assert found["rate_kind"] == "marginal"

@@ -62,6 +62,7 @@ def test_numbers_that_are_not_finite(bench):
         assert_none_lost(outcome, 1)
 
 
+@pytest.mark.slow
 def test_other_devices_in_mid_run(bench):
     assert_none_lost(inside.crossed(bench, (1, 4), precision="bfloat16"), 2)
 

@@ -79,6 +79,7 @@ def experiment():
     return runpy.run_path(str(Path(__file__).parents[2] / "configs" / "linear.py"))["config"]
 
 
+@pytest.mark.slow
 def test_a_short_run_comes_close(tmp_path):
     mnist = load(Data())
     np.savez(tmp_path / "small.npz", train=halved(mnist.train[:10_000]), test=halved(mnist.test[:2_000]))

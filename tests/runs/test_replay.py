@@ -62,6 +62,7 @@ def with_images(config, steps=8, **data):
     return dataclasses.replace(config, data=Data(**data), train=train)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_images_wherever_they_are_and_with_no_others(
     tmp_path, small_config, monkeypatch, capsys
 ):

@@ -72,6 +72,7 @@ def check(seen, *known):
         assert set(threads) <= {"MainThread", "signals"}, threads
 
 
+@pytest.mark.slow
 def test_a_resident_run_that_is_continued_streaming(tmp_path):
     # Whose programs are compiled and kept, and then in part found.
     check(watch(tmp_path, "--data.placement", "resident"), "orbax")
