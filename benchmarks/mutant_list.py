@@ -328,7 +328,7 @@ MUTANTS = [
     *_area(
         "the run",
         "runs/fit",
-        ("validation images are drawn as test images are", 'streamed, "validation")', 'streamed)', BEST),
+        ("validation images are drawn as test images are", 'split = "validation" if validates else "test"', 'split = "test"', BEST),
     ),
     *_area(
         "the run",
@@ -606,7 +606,7 @@ MUTANTS = [
     *_area(
         "files of a run",
         "data/image_grid",
-        ("a contact sheet replaces any file", "if not head or is_marked(head):", "if True:", "data/test_look.py"),
+        ("a contact sheet replaces any file", "return not head or is_marked(head)", "return True", "data/test_look.py"),
     ),
     *_area(
         "training/keys",
@@ -927,7 +927,8 @@ MUTANTS = [
     *_area(
         "evaluation",
         "runs/evaluation",
-        ("the noise of an estimated mean is activity", "axis=0) - noise > ACTIVE_VARIANCE", "axis=0) > ACTIVE_VARIANCE", ACTIVE),
+        ("the noise of an estimated mean is activity", "np.var(means, axis=0) - noise.mean(axis=0)", "np.var(means, axis=0)", ACTIVE),
+        ("a latent's variance is its second moment", "np.var(means, axis=0)", "np.mean(means**2, axis=0)", "analysis/test_latents.py::test_rates_variances_and_collapse_of_a_linear_model_are_their_closed_forms"),
     ),
     *_area(
         "evaluation",
@@ -1023,7 +1024,6 @@ MUTANTS = [
         "analysis",
         "analysis/latents",
         ("a latent collapses by more than the share", "axis=0) >= 1 - DELTA", "axis=0) > 1 - DELTA", "analysis/test_latents.py::test_a_latent_has_collapsed_by_the_share_of_images_in_which_its_kl_is_small"),
-        ("a latent's variance is its second moment", "np.var(each.posterior_mean, axis=0)", "np.mean(each.posterior_mean**2, axis=0)", "analysis/test_latents.py::test_rates_variances_and_collapse_of_a_linear_model_are_their_closed_forms"),
     ),
     *_area(
         "analysis",
@@ -1065,7 +1065,7 @@ MUTANTS = [
         "analysis",
         "data/principal_variances",
         ("binarisation adds no variance", "noise = (x * (1 - x)).mean(0)", "noise = 0 * x.mean(0)", "data/test_principal_variances.py"),
-        ("beta does not count", 'getattr(config.objective, "beta", 1.0) * likelihood', "likelihood", "data/test_principal_variances.py"),
+        ("beta does not count", "beta * likelihood.sigma**2", "likelihood.sigma**2", "data/test_principal_variances.py"),
     ),
     *_area(
         "an experiment's own code",
@@ -1097,11 +1097,15 @@ MUTANTS = [
         ("backward the steps are not reversed", "settings, forward.steps[::-1])", "settings, forward.steps)", f"{ANNEALED}::test_chains_backward_take_the_steps_of_the_forward_ones_in_reverse"),
         ("chains backward start at q's draws", "exact = path.at(ravel_pytree(latents)[0])", "exact = path.at(path.start(jnp.int32(0)))", BOTH_SIDES),
         ("the upper bound is a lower one", "upper._replace(bound=-upper.bound)", "upper", BOTH_SIDES),
-        ("the error is of the weights' biased variance", "/ (chains - 1)) if", "/ chains) if", ONE_RISE),
         ("temperatures are evenly spaced", "1 / (1 + np.exp(-RADIUS * np.linspace(-1, 1, temperatures + 1)))", "np.linspace(0, 1, temperatures + 1)", f"{ANNEALED}::test_temperatures_are_even_on_a_sigmoid_and_one_is_a_single_rise"),
         ("all chains start at one draw", "drawn = _key(key, chain, 0)", "drawn = _key(key, 0, 0)", ONE_RISE),
         ("chains do not start at q", "return draw.log_prior if from_prior else draw.log_posterior", "return draw.log_prior", ONE_RISE),
         ("p(x, z) is p(x|z)", "return draw.log_prior + draw.likelihood.log_prob(x)", "return draw.likelihood.log_prob(x)", ONE_RISE),
+    ),
+    *_area(
+        "evaluation",
+        "analysis/one_image/weights",
+        ("the error is of the weights' biased variance", "/ (count - 1))", "/ count)", ONE_RISE),
     ),
     *_area(
         "evaluation",

@@ -4,11 +4,11 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from jaxvae.analysis.context import Analysis, Context
+from jaxvae.analysis.context import Analysis, Context, mean_and_error
 from jaxvae.analysis.one_image.annealing import Annealed, Annealing, annealed_bound, simulated_sandwich
 from jaxvae.errors import UserError
+from jaxvae.runs.progress import row, with_error
 
 AT_ONCE = 16
 """At most so many images are annealed together, each with all its chains."""
@@ -18,13 +18,6 @@ def settings_of(context: Context) -> Annealing:
     """As the options say."""
     options = context.options
     return Annealing(options.ais_temperatures, options.ais_chains, options.ais_start)
-
-
-def mean_and_error(values: Float[np.ndarray, " image"]) -> tuple[float, float]:
-    """Mean over images, and its standard error; NaN of a single one."""
-    values = values.astype(np.float64)
-    error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return float(values.mean()), float(error)
 
 
 def _at_once(context: Context) -> int:
@@ -103,16 +96,6 @@ def sandwich(context: Context) -> dict[str, Any]:
     return found
 
 
-def row(title: str, value: str, remark: str) -> str:
-    """A line of a table."""
-    return f"  {title:<20}{value:>20}   {remark}".rstrip()
-
-
-def number(found: dict[str, Any], name: str) -> str:
-    """A mean and its standard error."""
-    return f"{found[name]:.3f} +- {found[f'{name}_stderr']:.3f}"
-
-
 def _setting(found: dict[str, Any]) -> str:
     start = "q(z|x)" if found["start"] == "posterior" else "p(z)"
     return f"{found['temperatures']} temperatures, {found['chains']} chains from {start}"
@@ -132,8 +115,8 @@ def ais_lines(found: dict[str, Any]) -> list[str]:
     remark = f"at most, in expectation; +- {found['nll_draw_stderr']:.3f} by the draws of the chains"
     return [
         f"Annealed importance sampling, {_setting(found)}, {found['images']} images, nats:",
-        row("NLL", number(found, "nll"), remark),
-        row("lower by", number(found, "below_iw"), "than that of importance samples, on the same images"),
+        row("NLL", with_error(found, "nll"), remark),
+        row("lower by", with_error(found, "below_iw"), "than that of importance samples, on the same images"),
         *_moves(found),
     ]
 
@@ -142,9 +125,11 @@ def sandwich_lines(found: dict[str, Any]) -> list[str]:
     """log p from both sides, and what the width between says."""
     return [
         f"Both sides of log p(x), {_setting(found)}, {found['images']} images that the model made, nats:",
-        row("at least", number(found, "lower"), "annealed from q or p to the posterior, as --ais does"),
-        row("at most", number(found, "upper"), "annealed back from an exact draw of the posterior"),
-        row("width", number(found, "width"), "as much --ais errs at most, in expectation, on such images"),
+        row("at least", with_error(found, "lower"), "annealed from q or p to the posterior, as --ais does"),
+        row("at most", with_error(found, "upper"), "annealed back from an exact draw of the posterior"),
+        row(
+            "width", with_error(found, "width"), "as much --ais errs at most, in expectation, on such images"
+        ),
         *_moves(found),
     ]
 

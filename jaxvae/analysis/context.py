@@ -19,7 +19,7 @@ from jaxvae.data.memory_map import gather
 from jaxvae.data.placement import choose_places
 from jaxvae.models.preprocessing import preprocess
 from jaxvae.models.vae import AbstractVAE
-from jaxvae.runs.evaluation import Evaluator
+from jaxvae.runs.evaluation import Evaluator, standard_error
 from jaxvae.training.compilation import Compiler
 from jaxvae.training.compiled_programs import users_cache
 from jaxvae.training.keys import Stream, fold_in_each, stream
@@ -191,6 +191,12 @@ def evaluator_of(
     with Compiler(users_cache()) as compiler:
         evaluator.prepare(model, compiler, draws=False).result()
     return evaluator
+
+
+def mean_and_error(values: Float[np.ndarray, " image"]) -> tuple[float, float]:
+    """Mean over images, and its standard error; NaN of a single one."""
+    values = values.astype(np.float64)
+    return float(values.mean()), float(standard_error(values))
 
 
 class Analysis(NamedTuple):

@@ -18,7 +18,7 @@ from jaxvae.analysis.options import Options
 from jaxvae.analysis.writing import refuse_unwritable
 from jaxvae.config import Config, Train
 from jaxvae.data.given_arrays import in_memory
-from jaxvae.errors import RunError, UserError
+from jaxvae.errors import UserError
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.progress import scores_table
 from jaxvae.runs.run import Run
@@ -102,16 +102,7 @@ def _scored(run: Run, options: Options, given: Any, say: Callable[[str], None]) 
             raise UserError(f"--images {options.images}: there are {len(dataset.test)} test images")
         dataset = dataset._replace(test=dataset.test[: options.images])
     best = run.best_step() if options.step is None and dataset.validation is not None else None
-    try:
-        model, step = run.restored_model(options.step or best)
-    except RunError as error:
-        others = [step for step in run.steps() if step != best]
-        if best is None or not others:
-            raise
-        raise RunError(
-            f"the checkpoint of step {best} in {run.path}, the best on the validation images, is damaged; "
-            f"--step {others[-1]} scores the newest of the others"
-        ) from error
+    model, step = run.restored_model(options.step or best)
     samples = options.importance_samples or config.eval.importance_samples
     # As in training, by the same programs, so that the bits are the same.
     placed = replicate(model, devices)

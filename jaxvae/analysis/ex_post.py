@@ -18,11 +18,11 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxvae.analysis import gaussian_mixture
-from jaxvae.analysis.context import Analysis, Context, evaluator_of
+from jaxvae.analysis.context import Analysis, Context, evaluator_of, mean_and_error
 from jaxvae.analysis.options import Options
 from jaxvae.analysis.writing import refuse_unwritable
 from jaxvae.config import Config
-from jaxvae.data.image_grid import is_marked, write_grid
+from jaxvae.data.image_grid import is_ours, write_grid
 from jaxvae.errors import RunError, UserError, printable
 from jaxvae.models.distributions import AbstractDistribution
 from jaxvae.models.posteriors.full_gaussian import FullGaussian
@@ -51,14 +51,8 @@ def refuse(options: Options, config: Config) -> None:
         raise UserError("--ex_post coupling needs two latents or more: choose --ex_post mixture")
     if options.ex_post_picture is not None:
         refuse_unwritable(
-            meant_path(options.ex_post_picture, "--ex_post_picture"), "--ex_post_picture", _ours
+            meant_path(options.ex_post_picture, "--ex_post_picture"), "--ex_post_picture", is_ours
         )
-
-
-def _ours(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(256)
-    return not head or is_marked(head)
 
 
 def analyse(context: Context) -> dict[str, Any]:
@@ -105,7 +99,7 @@ def compared(context: Context, density: AbstractDistribution, name: str, held: H
     scores = evaluator.dispatch(model, context.samples)
     each = evaluator.of_each_image(scores)
     difference = context.bounds.importance_weighted - each.importance_weighted
-    count = len(difference)
+    mean, error = mean_and_error(difference)
     own: Any = context.model
     points = jnp.asarray(held, jnp.float32)
     under = [_mean_log_density(one, points) for one in (density, own.prior(lambda x: x))]
@@ -113,8 +107,8 @@ def compared(context: Context, density: AbstractDistribution, name: str, held: H
         "name": name,
         "test": {**evaluator.summarise(scores, context.samples), **model.summary()},
         "own_test": context.test,
-        "nll_difference": float(difference.mean()),
-        "nll_difference_stderr": difference.std(ddof=1) / math.sqrt(count) if count > 1 else math.nan,
+        "nll_difference": mean,
+        "nll_difference_stderr": error,
         "held_out": under[0],
         "held_out_prior": under[1],
         "model": model,

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvae.analysis.annealed_scores import mean_and_error, number, row
-from jaxvae.analysis.context import Analysis, Context
+from jaxvae.analysis.context import Analysis, Context, mean_and_error
 from jaxvae.analysis.one_image.refined_posterior import GapSplit, Refinement, gap_split
+from jaxvae.runs.progress import row, with_error
 
 AT_ONCE = 32
 """Images whose posteriors are optimised together."""
@@ -84,25 +84,25 @@ def gap_lines(found: dict[str, Any]) -> list[str]:
     by_chance = f"{found['amortisation_gap_draw_stderr']:.3f}"
     said = [
         f"The gap of {found['images']} images, q optimised for each by {found['steps']} steps of Adam, nats:",
-        row("gap", number(found, "gap"), "log p(x) - L[q], L the ELBO"),
+        row("gap", with_error(found, "gap"), "log p(x) - L[q], L the ELBO"),
         row(
             "approximation",
-            number(found, "approximation_gap"),
+            with_error(found, "approximation_gap"),
             "log p(x) - L[q*]: a richer family of q closes it",
         ),
         row(
             "amortisation",
-            number(found, "amortisation_gap"),
+            with_error(found, "amortisation_gap"),
             f"L[q*] - L[q]: a better encoder closes it; +- {by_chance} by its draws",
         ),
         row(
             "NLL",
-            number(found, "nll"),
+            with_error(found, "nll"),
             f"of {found['samples']} samples of each, q* and q; {found['effective_samples']:.1f} effective",
         ),
     ]
     if "approximation_gap_by_ais" in found:
-        value = number(found, "approximation_gap_by_ais")
+        value = with_error(found, "approximation_gap_by_ais")
         said.append(row("approximation", value, "with log p(x) by --ais"))
     return said
 
@@ -112,7 +112,7 @@ def regret_lines(found: dict[str, Any]) -> list[str]:
     largest = ", ".join(map(str, found["largest"]))
     return [
         f"Likelihood regret, L[q*] - L[q], of {found['images']} images, nats:",
-        row("mean", number(found, "regret"), ""),
+        row("mean", with_error(found, "regret"), ""),
         row("median", f"{found['median']:.3f}", f"95 % are below {found['percentile_95']:.3f}"),
         f"  The largest have the images {largest}: they are encoded worst.",
     ]

@@ -1,7 +1,6 @@
 """How much do latents say about images? The mutual information of x and z, and how far the aggregate
 posterior is from the prior."""
 
-import functools
 import math
 import time
 from typing import Any
@@ -11,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxvae.analysis.context import Analysis, Context
+from jaxvae.analysis.context import Analysis, Context, mean_and_error
 from jaxvae.models.vae import AbstractVAE
+from jaxvae.runs.progress import row, with_error
 
 BLOCK = 512
 """At most so many draws, and so many posteriors, are compared at once."""
@@ -43,8 +43,7 @@ def analyse(context: Context) -> dict[str, Any]:
         ("marginal_kl", draws["log_above"] + log_mixture - log_prior),
         ("rate", draws["log_above"] + log_posterior - log_prior),
     ):
-        found[name] = float(values.mean())
-        found[f"{name}_stderr"] = values.std(ddof=1) / math.sqrt(count) if count > 1 else math.nan
+        found[name], found[f"{name}_stderr"] = mean_and_error(values)
     found["is_close"] = bool(found["mutual_information"] > math.log(count) - CLOSE)
     return found
 
@@ -94,7 +93,7 @@ def _filled(indices: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([indices, np.full(size - len(indices), indices[0])]).astype(np.int32)
 
 
-@functools.partial(jax.jit)
+@jax.jit
 def _log_sums(model: AbstractVAE, x, present, latents) -> Float[Array, " draw"]:
     """For each draw ``logsumexp_j log q(z|x_j)`` over the images that are present. What a posterior needs is
     computed once an image; memory is that of one draw under all of them, and of the result."""
@@ -109,17 +108,14 @@ def _log_sums(model: AbstractVAE, x, present, latents) -> Float[Array, " draw"]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The numbers, and whether log N limits them."""
-
-    def row(title: str, name: str, remark: str) -> str:
-        value = f"{found[name]:.3f} +- {found[f'{name}_stderr']:.3f}"
-        return f"  {title:<20}{value:>20}   {remark}".rstrip()
-
-    most = found["log_images"]
+    information, kl, rate = (
+        with_error(found, name) for name in ("mutual_information", "marginal_kl", "rate")
+    )
     said = [
         f"Mutual information, by one draw of each of {found['images']} images, nats:",
-        row("I(x; z)", "mutual_information", f"at most log {found['images']} = {most:.3f}"),
-        row("marginal KL", "marginal_kl", "KL[q(z) || p(z)], q(z) the mean of the images' posteriors"),
-        row("rate", "rate", "of these draws: the sum of both"),
+        row("I(x; z)", information, f"at most log {found['images']} = {found['log_images']:.3f}"),
+        row("marginal KL", kl, "KL[q(z) || p(z)], q(z) the mean of the images' posteriors"),
+        row("rate", rate, "of these draws: the sum of both"),
     ]
     if found["is_close"]:
         said += [

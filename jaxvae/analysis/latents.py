@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvae.analysis.context import Analysis, Context
-from jaxvae.data.principal_variances import explained
-from jaxvae.runs.evaluation import ACTIVE_VARIANCE
+from jaxvae.data.principal_variances import usable_latents
+from jaxvae.runs.evaluation import ACTIVE_VARIANCE, variance_of_means
 
 ACTIVE_RATE = 0.1
 """A latent or a layer is active by its rate if that is above this many nats (Vahdat and Kautz 2020, arXiv
@@ -33,16 +33,14 @@ def analyse(context: Context) -> dict[str, Any]:
     Of each layer, ``levels``: ``latents``, ``rate``, ``active_units``, ``active_by_rate`` (latents with more
     than 0.1 nats), and ``active`` (whether the layer has more than 0.1 nats). ``collapsed`` is the share of
     latents with P(KL < 0.01) >= 0.99 over images; None if the KL of an image is not known. ``linear``, with a
-    Gaussian likelihood of fixed sigma, is what a linear model could use (``principal_variances.explained``).
+    Gaussian likelihood of fixed sigma, is what a linear model could use (``usable_latents``).
     """
     each, (rates, kind) = context.bounds, context.latent_rates
     sizes = context.levels
     level = np.repeat(np.arange(len(sizes)), sizes)
     rate = None if rates is None else rates.mean(0)
-    variance = active = None
-    if each.posterior_mean is not None:
-        variance = np.var(each.posterior_mean, axis=0) - each.posterior_mean_variance.mean(0)
-        active = variance > ACTIVE_VARIANCE
+    variance = variance_of_means(each)
+    active = None if variance is None else variance > ACTIVE_VARIANCE
     of_levels = each.terms.rates.mean(0)
     if len(of_levels) != len(sizes):
         # A model of one's own that reports other rates than one a level: all are one.
@@ -64,7 +62,7 @@ def analyse(context: Context) -> dict[str, Any]:
         "active": active,
         "level": level,
         "levels": levels,
-        "linear": explained(context.config, context.dataset.train),
+        "linear": usable_latents(context.config, context.dataset.train),
         "collapsed": None if rates is None or kind == "draw" else collapsed(rates),
     }
 

@@ -8,7 +8,7 @@ from jaxtyping import Int, UInt8
 from jaxvae.config import Config, Gaussian
 from jaxvae.config.pixels import is_discrete
 from jaxvae.data.memory_map import Images, blocks, gather
-from jaxvae.data.principal_variances import explained
+from jaxvae.data.principal_variances import usable_latents
 
 NEARLY = 16
 """Levels within this distance of 0 or 255 count as black or white."""
@@ -86,7 +86,7 @@ def warnings(config: Config, images: Images) -> list[str]:
 
 def _about_collapse(config: Config, images: Images) -> str | None:
     """What to say if a Gaussian likelihood has so much noise that no latent would be used; else None."""
-    found = explained(config, images)
+    found = usable_latents(config, images)
     if found is None or found["usable"] > 0:
         return None
     sigma, better = config.model.likelihood.arguments()["sigma"], math.sqrt(found["largest"]) / 2

@@ -52,15 +52,19 @@ def refuse_others_file(path: Path) -> None:
     try:
         if not os.path.lexists(path):
             return
-        if path.is_file():
-            with path.open("rb") as file:
-                head = file.read(256)
-            if not head or is_marked(head):
-                return
+        if path.is_file() and is_ours(path):
+            return
     except OSError as error:
         raise UserError(f"--picture {printable(path)} cannot be read ({error.strerror})") from error
     what = "a folder" if path.is_dir() else "there already, and no picture that jaxvae made"
     raise UserError(f"--picture {printable(path)} is {what}: name another file")
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is empty or a picture of ``write_grid``. Raises OSError if it cannot be read."""
+    with path.open("rb") as file:
+        head = file.read(256)
+    return not head or is_marked(head)
 
 
 def is_marked(content: bytes) -> bool:

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from jaxvae.config import Config, Data, Gaussian
+from jaxvae.config import ELBO, Config, Data, Gaussian
 from jaxvae.data.memory_map import Images, gather
 
 SAMPLED = 4_000
@@ -52,15 +52,14 @@ def principal_variances(images: Images, data: Data) -> Float[np.ndarray, " direc
     return np.maximum(found[::-1], 0)
 
 
-def explained(config: Config, images: Images) -> dict | None:
+def usable_latents(config: Config, images: Images) -> dict | None:
     """For a Gaussian likelihood of fixed sigma: ``threshold``, beta sigma^2; ``largest``, the largest
     eigenvalue; and ``usable``, how many latents a linear model could use. None for other likelihoods."""
     likelihood = config.model.likelihood
     if config.code.file is not None or not isinstance(likelihood, Gaussian) or likelihood.learn_sigma:
         return None
-    threshold = getattr(config.objective, "beta", 1.0) * likelihood.sigma**2
-    if config.objective.kind != "elbo":
-        threshold = likelihood.sigma**2
+    beta = config.objective.beta if isinstance(config.objective, ELBO) else 1.0
+    threshold = beta * likelihood.sigma**2
     variances = principal_variances(images, config.data)
     usable = min(int((variances > threshold).sum()), config.model.latent_dim)
     return {"threshold": threshold, "largest": float(variances[0]), "usable": usable}

@@ -157,22 +157,20 @@ class Evaluator:
         gap, effective = log_likelihood - elbo, each.effective_samples
         # The squared coefficient of variation of each image's weights.
         spread = samples / effective - 1
-        used = None
-        if each.posterior_mean is not None:
-            noise = each.posterior_mean_variance.mean(axis=0)
-            used = int(np.sum(np.var(each.posterior_mean, axis=0) - noise > ACTIVE_VARIANCE))
+        variance = variance_of_means(each)
+        used = None if variance is None else int(np.sum(variance > ACTIVE_VARIANCE))
         return {
             "elbo": elbo.mean(),
-            "elbo_stderr": self._standard_error(elbo),
+            "elbo_stderr": standard_error(elbo),
             "rate": rate.mean(),
             "distortion": distortion.mean(),
             "nll": -log_likelihood.mean(),
-            "nll_stderr": self._standard_error(log_likelihood),
+            "nll_stderr": standard_error(log_likelihood),
             "nll_bias": spread.mean() / (2 * samples),
             "nll_draw_stderr": math.sqrt((spread / samples).sum()) / self._count,
             "effective_samples": effective.mean(),
             "gap": gap.mean(),
-            "gap_stderr": self._standard_error(gap),
+            "gap_stderr": standard_error(gap),
             "active_units": used,
             "bits_per_dim": -log_likelihood.mean() / (self._dimensions * math.log(2)) + bits,
             "importance_samples": samples,
@@ -184,9 +182,6 @@ class Evaluator:
         # Before JAX 0.8 what training returns is on the devices in a way that only pmap takes as it is.
         here = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, model)
         return self._draw(replicate(here, self._devices), self._shown, self._keys)
-
-    def _standard_error(self, values: Float[np.ndarray, " example"]) -> float:
-        return values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
     def _inputs(self, pixels, keys, indices):
         return jax.vmap(preprocess, in_axes=(0, 0, None))(
@@ -216,6 +211,21 @@ class Evaluator:
         x = self._inputs(images, keys, jnp.arange(len(images), dtype=jnp.int32))
         both = jnp.stack([x, jax.vmap(model.reconstruct)(x)], axis=1)
         return jax.vmap(model.sample)(latents), both.reshape(-1, *x.shape[1:])
+
+
+def standard_error(values: Float[np.ndarray, " example"]) -> float:
+    """Of the mean of values in float64; NaN of a single one."""
+    return values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+
+
+def variance_of_means(each: Bounds) -> Float[np.ndarray, " latent"] | None:
+    """How much each latent's posterior mean varies over the images of ``Evaluator.of_each_image``, less the
+    variance of its estimate; None if the model does not say the means."""
+    means: Any = each.posterior_mean
+    if means is None:
+        return None
+    noise: Any = each.posterior_mean_variance
+    return np.var(means, axis=0) - noise.mean(axis=0)
 
 
 _STREAMS = {

@@ -43,7 +43,7 @@ from jaxvae.training.device_errors import explained
 from jaxvae.training.fused_steps import TrainCall, steps_per_call
 from jaxvae.training.optimizer import learning_rate_schedule
 from jaxvae.training.parallel import Device, devices_for, local_devices, replicate, shapes_replicated
-from jaxvae.training.state import state_shapes
+from jaxvae.training.state import TrainState, state_shapes
 from jaxvae.training.step import check_loss
 
 
@@ -73,12 +73,7 @@ def fit(
     devices = devices_for(config.train)
     _refuse_before_loading(config, devices)
     dataset = load(config.data) if dataset is None else with_validation(dataset, config.data)
-    shapes = state_shapes(config, dataset.train.shape[1:])
-    check_loss(config, shapes.model, dataset.train.shape[1:])
-    _refuse_unfit_pixels(shapes.model, config)
-    refuse_what_cannot_fit(
-        config, max(map(len, dataset.sets()[1:])), dataset.train.shape[1:], shapes, devices
-    )
+    shapes = _fitting_shapes(config, dataset, devices)
     with explained():
         dataset = _same_everywhere(dataset)
         places = choose_places(config.data.placement, dataset, devices)
@@ -110,11 +105,10 @@ def fit(
         else:
             state = restored.state
         state = replicate(processes.broadcast(state), devices)
-        if dataset.validation is None:
-            evaluator = Evaluator(config, dataset.test, devices, places.test_streams)
-        else:
-            streamed = bool(places.validation_streams)
-            evaluator = Evaluator(config, dataset.validation, devices, streamed, "validation")
+        validates = dataset.validation is not None
+        streamed = bool(places.validation_streams) if validates else places.test_streams
+        split = "validation" if validates else "test"
+        evaluator = Evaluator(config, dataset.scored_in_training, devices, streamed, split)
         evaluator.prepare(placed.evaluation_model, compiler)
         signals = signals or NoSignals()
         loop = Loop(config, folder, devices, dataset, watcher, evaluator, begun.outputs, signals, begun.best)
@@ -131,6 +125,17 @@ def _refuse_before_loading(config: Config, devices: list[Device]) -> None:
     if config.code.file is None and (config.data.name != BUNDLED or size > 1):
         shape = (size, size, 1)
         refuse_what_cannot_fit(config, 1, shape, state_shapes(config, shape), devices)
+
+
+def _fitting_shapes(config: Config, dataset: Dataset, devices: list[Device]) -> TrainState:
+    """The shapes of the run's state; raises UserError if its model, loss or sizes cannot work with these
+    images."""
+    image_shape = dataset.train.shape[1:]
+    shapes = state_shapes(config, image_shape)
+    check_loss(config, shapes.model, image_shape)
+    _refuse_unfit_pixels(shapes.model, config)
+    refuse_what_cannot_fit(config, max(map(len, dataset.sets()[1:])), image_shape, shapes, devices)
+    return shapes
 
 
 def _refuse_unfit_pixels(model: AbstractVAE, config: Config) -> None:

@@ -76,8 +76,8 @@ class Watcher:
         self.say("\n" + "\n".join(scores_table(summary)))
         if (validation := summary.get("validation")) is not None:
             self.say(
-                f"Validation, {validation['examples']} images: ELBO {_with_error(validation, 'elbo')}, "
-                f"NLL {_with_error(validation, 'nll')}."
+                f"Validation, {validation['examples']} images: ELBO {with_error(validation, 'elbo')}, "
+                f"NLL {with_error(validation, 'nll')}."
             )
         if throughput["examples_per_second"] is not None:
             self.say(
@@ -100,12 +100,12 @@ def scores_table(summary: dict[str, Any]) -> list[str]:
     test = summary["test"]
     samples = f"{test['importance_samples']} importance samples"
     rows = [
-        ("ELBO", _with_error(test, "elbo"), ""),
+        ("ELBO", with_error(test, "elbo"), ""),
         ("  rate", f"{test['rate']:.3f}", "KL[q(z|x) || p(z)]"),
         ("  distortion", f"{test['distortion']:.3f}", "-E_q log p(x|z)"),
-        ("NLL", _with_error(test, "nll"), f"at most; {samples}"),
+        ("NLL", with_error(test, "nll"), f"at most; {samples}"),
         ("  effective samples", f"{test['effective_samples']:.1f}", _believable(test)),
-        ("gap", _with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
+        ("gap", with_error(test, "gap"), "estimates KL[q(z|x) || p(z|x)]"),
         ("bits per dimension", f"{test['bits_per_dim']:.4f}", bits_of(summary["data"])),
     ]
     if test["active_units"] is not None:
@@ -116,8 +116,13 @@ def scores_table(summary: dict[str, Any]) -> list[str]:
     title = f"Test, step {step}, {test['examples']} images, {pixels(summary['data'])}"
     return [
         f"{title}, nats per image:",
-        *(f"  {name:<20}{value:>20}   {remark}".rstrip() for name, value, remark in rows),
+        *(row(*each) for each in rows),
     ]
+
+
+def row(name: str, value: str, remark: str) -> str:
+    """A line of a table of scores."""
+    return f"  {name:<20}{value:>20}   {remark}".rstrip()
 
 
 BELIEVABLE = 10
@@ -131,8 +136,9 @@ def _believable(test: dict[str, Any]) -> str:
     return f"of {test['importance_samples']}: too few to say how far the NLL is too high"
 
 
-def _with_error(test: dict[str, Any], name: str) -> str:
-    return f"{test[name]:.3f} +- {test[name + '_stderr']:.3f}"
+def with_error(found: dict[str, Any], name: str) -> str:
+    """A mean and its standard error."""
+    return f"{found[name]:.3f} +- {found[name + '_stderr']:.3f}"
 
 
 def bits_of(data: dict[str, Any]) -> str:

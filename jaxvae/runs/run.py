@@ -1,5 +1,6 @@
 """What is in a finished or unfinished run? ``jaxvae.Run("runs/mnist")``: its model, numbers and images."""
 
+import contextlib
 import dataclasses
 import functools
 import warnings
@@ -14,9 +15,10 @@ from jaxvae.config import Config
 from jaxvae.data.load import Dataset, load, pixel_mean
 from jaxvae.data.memory_map import Images
 from jaxvae.data.validation import with_validation
-from jaxvae.errors import UserError
+from jaxvae.errors import RunError, UserError
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.runs.checkpoint import Checkpoints, Restored
+from jaxvae.runs.checkpoint_manifest import DamagedError, verify
 from jaxvae.runs.folder import Workdir
 from jaxvae.runs.metrics import read_metrics
 from jaxvae.system.atomic_files import read_json
@@ -52,9 +54,11 @@ class Run:
     def best_step(self) -> int | None:
         """The step of the best checkpoint so far, by its bound on the validation images; None if there are
         none (``data.validation``), or if they were not scored yet."""
-        restored = self.restored()
-        best = None if restored is None else restored.manifest.best
-        return None if best is None else best.step
+        for step in reversed(self.steps()):
+            with contextlib.suppress(DamagedError):
+                best = verify(self.folder.checkpoints / str(step), step).best
+                return None if best is None else best.step
+        return None
 
     def model(self, step: int | Literal["best"] | None = None) -> AbstractVAE:
         """The model as it would be evaluated: of the newest good checkpoint, or of that of ``step``, or of
@@ -79,7 +83,16 @@ class Run:
         if step is not None and step not in self.steps():
             steps = ", ".join(map(str, self.steps())) or "none"
             raise UserError(f"{self.path} has no checkpoint of step {step}; it has {steps}")
-        restored = self.restored(until=step)
+        try:
+            restored = self.restored(until=step)
+        except RunError as error:
+            others = [other for other in self.steps() if other != step]
+            if step is None or not others:
+                raise
+            raise RunError(
+                f"the checkpoint of step {step} in {self.path} is damaged, and no earlier one is whole; "
+                f"there are those of {', '.join(map(str, others))}"
+            ) from error
         if restored is None or (step is not None and restored.manifest.step != step):
             if step is not None and restored is not None:
                 reason = restored.damaged.get(step, "it cannot be read")

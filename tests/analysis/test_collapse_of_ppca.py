@@ -18,7 +18,7 @@ from jaxvae.analysis.context import Context
 from jaxvae.analysis.options import Options
 from jaxvae.config import MLP, Adam, Config, Data, Eval, Gaussian, Model, Train
 from jaxvae.data.dataset import Dataset
-from jaxvae.data.principal_variances import explained
+from jaxvae.data.principal_variances import usable_latents
 from jaxvae.models.build import build_vae
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.fit import fit
@@ -106,6 +106,6 @@ def test_training_finds_it(tmp_path):
     ratio = np.maximum(VALUES[:LATENTS] / SIGMA**2, 1)
     np.testing.assert_allclose(found["latents"]["rate"][order], 0.5 * np.log(ratio), atol=0.03)
     np.testing.assert_allclose(found["latents"]["variance"][order], 1 - 1 / ratio, atol=0.03)
-    linear = explained(config, IMAGES)
+    linear = usable_latents(config, IMAGES)
     assert linear is not None
     assert found["test"]["active_units"] == linear["usable"] == ACTIVE

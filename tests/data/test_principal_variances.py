@@ -61,7 +61,7 @@ def gaussian(sigma, objective=None, **fields):
 
 
 def usable_of(config):
-    found = subject.explained(config, IMAGES)
+    found = subject.usable_latents(config, IMAGES)
     assert found is not None
     return found["usable"]
 
@@ -76,8 +76,8 @@ def test_a_linear_model_can_use_the_directions_above_the_noise():
         assert usable_of(weighed) == usable
         assert usable_of(gaussian(sigma, IWAE())) == usable
     assert usable_of(gaussian(0.01)) == 5
-    assert subject.explained(gaussian(1.0, learn_sigma=True), IMAGES) is None
-    assert subject.explained(Config(), IMAGES) is None
+    assert subject.usable_latents(gaussian(1.0, learn_sigma=True), IMAGES) is None
+    assert subject.usable_latents(Config(), IMAGES) is None
 
 
 def test_a_run_in_which_all_latents_would_collapse_is_warned_of():

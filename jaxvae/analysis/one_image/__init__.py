@@ -4,6 +4,7 @@
   ``hmc``: how its chains move.
 - ``refined_posterior``: the best q(z|x) for the image; the gap split into approximation and amortisation;
   likelihood regret.
+- ``weights``: how many of several weights count.
 
 Knows models alone, as ``jaxvae.models`` does.
 """

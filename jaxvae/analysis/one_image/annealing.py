@@ -30,6 +30,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
 from jaxvae.analysis.one_image.hmc import Point, PointAt, hmc_move, point_at
+from jaxvae.analysis.one_image.weights import effective_and_error
 from jaxvae.models.noise import fold_in
 from jaxvae.models.objectives.importance_weighted import log_mean_exp
 from jaxvae.models.vae import AbstractVAE
@@ -109,7 +110,7 @@ def annealed_bound(
 ) -> Annealed:
     """The lower bound on log p(x) of one image. Chain c uses ``fold_in(key, c)``."""
     path = _path(model.precomputed(), x, key, settings)
-    return _summary(_forward(path, key, settings), settings)
+    return _summary(_forward(path, key, settings))
 
 
 def simulated_sandwich(
@@ -127,7 +128,7 @@ def simulated_sandwich(
     starts = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (settings.chains, *leaf.shape)), exact)
     betas = schedule(settings.temperatures)[::-1]
     backward = anneal(path, starts, key_backward, betas, settings, forward.steps[::-1])
-    lower, upper = _summary(forward, settings), _summary(backward, settings)
+    lower, upper = _summary(forward), _summary(backward)
     return Sandwich(lower, upper._replace(bound=-upper.bound), x)
 
 
@@ -142,6 +143,8 @@ class Path(NamedTuple):
 
 
 class Ended(NamedTuple):
+    """What the chains that count came to."""
+
     log_weights: Float[Array, " chain"]
     acceptances: Float[Array, "move chain"]
     steps: Float[Array, " move"]
@@ -219,17 +222,14 @@ def anneal(
     return Ended(total[: settings.chains], acceptances[:, : settings.chains], taken)
 
 
-def _summary(ended: Ended, settings: Annealing) -> Annealed:
+def _summary(ended: Ended) -> Annealed:
     """The log of the mean weight, and how far it is to be trusted."""
-    log_weights, chains = ended.log_weights, settings.chains
-    weights = jnp.exp(log_weights - jnp.max(log_weights))
-    effective = jnp.sum(weights) ** 2 / jnp.sum(weights**2)
-    error = jnp.sqrt((chains / effective - 1) / (chains - 1)) if chains > 1 else jnp.asarray(math.nan)
+    effective, error = effective_and_error(ended.log_weights)
     any_move = len(ended.steps) > 0
     nothing = jnp.asarray(math.nan, jnp.float32)
     acceptance = jnp.mean(ended.acceptances) if any_move else nothing
     final = ended.steps[-1] if any_move else nothing
-    return Annealed(log_mean_exp(log_weights), error, effective, acceptance, final)
+    return Annealed(log_mean_exp(ended.log_weights), error, effective, acceptance, final)
 
 
 def _range(count: int) -> Int[Array, " each"]:

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from jaxvae.analysis.one_image.weights import effective_and_error
 from jaxvae.errors import UserError
 from jaxvae.models.noise import fold_in
 from jaxvae.models.objectives.importance_weighted import log_mean_exp
@@ -173,15 +174,14 @@ def scored(
     gains = refined_elbos - elbos
     gain, pairs = jnp.mean(gains), max(1, count - 1)
     together = jnp.concatenate([of_mixture, refined_of_mixture])
-    weights = jnp.exp(together - jnp.max(together))
-    effective = jnp.sum(weights) ** 2 / jnp.sum(weights**2)
+    effective, error = effective_and_error(together)
     return GapSplit(
         jnp.mean(elbos),
         jnp.mean(refined_elbos),
         gain,
         jnp.sqrt(jnp.mean((gains - gain) ** 2) / pairs),
         log_mean_exp(together),
-        jnp.sqrt(jnp.maximum(2 * count / effective - 1, 0) / (2 * count - 1)),
+        error,
         effective,
         log_mean_exp(log_weights),
     )
