@@ -8,7 +8,7 @@ import numpy as np
 from jaxvae.analysis.context import Analysis, Context, mean_and_error
 from jaxvae.analysis.one_image.annealing import Annealed, Annealing, annealed_bound, simulated_sandwich
 from jaxvae.errors import UserError
-from jaxvae.runs.progress import row, with_error
+from jaxvae.runs.progress import images, row, with_error
 
 AT_ONCE = 16
 """At most so many images are annealed together, each with all its chains."""
@@ -114,7 +114,7 @@ def ais_lines(found: dict[str, Any]) -> list[str]:
     """The NLL, how it compares with the importance-weighted one, and how the chains went."""
     remark = f"at most, in expectation; +- {found['nll_draw_stderr']:.3f} by the draws of the chains"
     return [
-        f"Annealed importance sampling, {_setting(found)}, {found['images']} images, nats:",
+        f"Annealed importance sampling, {_setting(found)}, {images(found['images'])}, nats:",
         row("NLL", with_error(found, "nll"), remark),
         row("lower by", with_error(found, "below_iw"), "than that of importance samples, on the same images"),
         *_moves(found),
@@ -124,7 +124,7 @@ def ais_lines(found: dict[str, Any]) -> list[str]:
 def sandwich_lines(found: dict[str, Any]) -> list[str]:
     """log p from both sides, and what the width between says."""
     return [
-        f"Both sides of log p(x), {_setting(found)}, {found['images']} images that the model made, nats:",
+        f"Both sides of log p(x), {_setting(found)}, {images(found['images'])} that the model made, nats:",
         row("at least", with_error(found, "lower"), "annealed from q or p to the posterior, as --ais does"),
         row("at most", with_error(found, "upper"), "annealed back from an exact draw of the posterior"),
         row(

@@ -81,10 +81,8 @@ def lines(test: dict[str, Any], found: dict[str, Any]) -> list[str]:
     }[verdict]
     least = "about" if verdict == "yes" else "at least"
     said.append(f"  It is too high by {least} {found['bias']:.3f} because there are {samples} samples,")
-    said.append(
-        f"  and has a standard error of {test['nll_draw_stderr']:.3f} over their draws and of "
-        f"{test['nll_stderr']:.3f} over images."
-    )
+    over_images = "" if math.isnan(error := test["nll_stderr"]) else f" and of {error:.3f} over images"
+    said.append(f"  and has a standard error of {test['nll_draw_stderr']:.3f} over their draws{over_images}.")
     if found["fall"] is not None:
         said.append(f"  With {samples // FEWER} samples it was higher by {found['fall']:.3f}.")
     if verdict != "yes":

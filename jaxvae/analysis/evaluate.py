@@ -17,6 +17,7 @@ from jaxvae.analysis.context import Analysis, Context, evaluator_of
 from jaxvae.analysis.options import Options
 from jaxvae.analysis.writing import refuse_unwritable
 from jaxvae.config import Config, Train
+from jaxvae.config.conversion import suggest
 from jaxvae.data.given_arrays import in_memory
 from jaxvae.errors import UserError
 from jaxvae.models.vae import AbstractVAE
@@ -59,6 +60,9 @@ def evaluate(
     plain = {
         name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()
     }
+    for name in plain.keys() - set(FLAGS):
+        hint = suggest(name, list(FLAGS))
+        raise UserError(f"{name} is no option of an evaluation: {hint or 'there are ' + ', '.join(FLAGS)}")
     chosen = Options(**plain)
     chosen.check()
     opened = run if isinstance(run, Run) else Run(run)

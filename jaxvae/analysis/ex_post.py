@@ -71,6 +71,8 @@ def analyse(context: Context) -> dict[str, Any]:
     fitted_to = draws[order[len(held) :]]
     if len(fitted_to) < 2:
         raise UserError(f"--ex_post needs more than {len(draws)} training images")
+    context.say("")
+    context.say(f"Fitting a density to {len(fitted_to):,} draws of q(z|x), and holding out {len(held):,}.")
     density, name = FITS[str(context.options.ex_post)](context, fitted_to, held)
     return compared(context, density, name, held)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxvae.analysis.context import Analysis, Context, mean_and_error
 from jaxvae.analysis.one_image.refined_posterior import GapSplit, Refinement, gap_split
-from jaxvae.runs.progress import row, with_error
+from jaxvae.runs.progress import images, row, with_error
 
 AT_ONCE = 32
 """Images whose posteriors are optimised together."""
@@ -83,8 +83,8 @@ def gap_lines(found: dict[str, Any]) -> list[str]:
     """The gap and its parts."""
     by_chance = f"{found['amortisation_gap_draw_stderr']:.3f}"
     said = [
-        f"The gap of {found['images']} images, q optimised for each by {found['steps']} steps of Adam, nats:",
-        row("gap", with_error(found, "gap"), "log p(x) - L[q], L the ELBO"),
+        f"The gap of {images(found['images'])}, q optimised by {found['steps']} steps of Adam, nats:",
+        row("gap, by q and q*", with_error(found, "gap"), "log p(x) - L[q], L the ELBO"),
         row(
             "approximation",
             with_error(found, "approximation_gap"),
@@ -111,7 +111,7 @@ def regret_lines(found: dict[str, Any]) -> list[str]:
     """What is usual, and the images that are unlike the others."""
     largest = ", ".join(map(str, found["largest"]))
     return [
-        f"Likelihood regret, L[q*] - L[q], of {found['images']} images, nats:",
+        f"Likelihood regret, L[q*] - L[q], of {images(found['images'])}, nats:",
         row("mean", with_error(found, "regret"), ""),
         row("median", f"{found['median']:.3f}", f"95 % are below {found['percentile_95']:.3f}"),
         f"  The largest have the images {largest}: they are encoded worst.",

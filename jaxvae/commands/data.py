@@ -7,12 +7,13 @@ from typing import Annotated
 
 import tyro
 
+from jaxvae.commands.flags import refuse_unfit_values
 from jaxvae.config import Config, Data, Gaussian, Model
 from jaxvae.config.validation import Origin, typed_fields, validate
 from jaxvae.data.memory_needs import refuse_image_size
 from jaxvae.errors import ReportedError, UserError, printable
 from jaxvae.system import platforms
-from jaxvae.system.console import open_console
+from jaxvae.system.console import check_output, open_console
 from jaxvae.system.paths import meant_path
 from jaxvae.system.signals import interruptible
 
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with interruptible():
             _describe(arguments[1:])
+            check_output()
     except ReportedError as error:
         print(f"error: {error}" if error.exit_code < 128 else error, file=sys.stderr)
         return error.exit_code
@@ -51,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _describe(arguments: list[str]) -> None:
     named = not arguments[0].startswith("-")
     name, flags = (arguments[0], arguments[1:]) if named else (Data().name, arguments)
+    refuse_unfit_values({"data": Data}, flags)
     found = tyro.cli(
         Look,
         args=flags,

@@ -8,10 +8,11 @@ from typing import Annotated
 import tyro
 
 from jaxvae.analysis.options import Options
+from jaxvae.commands.flags import refuse_unfit_values
 from jaxvae.errors import ReportedError, UserError
 from jaxvae.runs.folder import Workdir
 from jaxvae.system import platforms
-from jaxvae.system.console import open_console
+from jaxvae.system.console import check_output, open_console
 from jaxvae.system.signals import Signals
 
 
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         platforms.check()
         with Signals("Nothing was changed, and what was to be written is not there."):
             _evaluate(arguments[1:])
+            check_output()
     except ReportedError as error:
         print(f"error: {error}" if error.exit_code < 128 else error, file=sys.stderr)
         return error.exit_code
@@ -45,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments: list[str]) -> None:
+    refuse_unfit_values({"": Options}, arguments)
     command = tyro.cli(
         Evaluate,
         args=arguments,

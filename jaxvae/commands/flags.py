@@ -5,17 +5,17 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from jaxvae.config import Config
-from jaxvae.config.conversion import of_other_kinds
+from jaxvae.config.conversion import of_other_kinds, unfit
 from jaxvae.config.earlier_versions import MOVED
 from jaxvae.config.kinds.kind import Kind
 from jaxvae.config.nested import flat, kinds_of, to_dict, values_of, with_field
-from jaxvae.errors import UserError
+from jaxvae.errors import UserError, printable
 
 
 def chosen_kinds(config: Config, arguments: Sequence[str]) -> tuple[Config, frozenset[str]]:
@@ -34,6 +34,18 @@ def chosen_kinds(config: Config, arguments: Sequence[str]) -> tuple[Config, froz
         if (kind := kinds[name].kinds().get(value)) is not None:
             config = with_field(config, name, kinds[name].become(kind))
     return config, frozenset(typed)
+
+
+def refuse_unfit_values(sections: Mapping[str, type], arguments: Sequence[str]) -> None:
+    """Raises UserError for values that are of none of the types that their flags have, those of fields of
+    these ``sections``, by dotted names. A parser would say of each type why it does not fit."""
+    problems = []
+    for name, value in _flags(arguments):
+        section, _, field = name.rpartition(".")
+        if value and section in sections and (says := unfit(sections[section], field, value)) is not None:
+            problems.append(f"--{name} {printable(value)} {says}")
+    if problems:
+        raise UserError("\n".join(problems))
 
 
 def refuse_other_kinds_flags(config: Config, arguments: Sequence[str]) -> None:

@@ -17,11 +17,13 @@ import tyro
 from jaxvae.commands.flags import (
     chosen_kinds,
     refuse_other_kinds_flags,
+    refuse_unfit_values,
     with_kind_flags,
     without_kind_flags,
 )
 from jaxvae.config import Config
 from jaxvae.config.experiment_file import experiment_file, known_experiments, load_experiment
+from jaxvae.config.nested import sections_of
 from jaxvae.config.validation import Origin, typed_fields, validate
 from jaxvae.data.memory_needs import refuse_image_size
 from jaxvae.errors import ReportedError, UserError
@@ -171,6 +173,7 @@ def parse(configs: Path, arguments: list[str]) -> Command:
         experiment = load_experiment(file)
     chosen, typed = chosen_kinds(experiment, arguments)
     refuse_other_kinds_flags(chosen, arguments)
+    refuse_unfit_values(sections_of(chosen), arguments)
     command = tyro.cli(
         Command,
         args=arguments,

@@ -81,6 +81,19 @@ def of_other_kinds(section: str, name: str, kind: type[Kind]) -> str | None:
     return f"does nothing with --{section} {kind.kind}: choose {choose}, or leave it out"
 
 
+def unfit(section: type, field: str, text: str) -> str | None:
+    """What is said of a text that is typed for a field of several types, such as a number or None, and is of
+    none of them; None if it fits, or if the field has one type, or there is no such field."""
+    declared = get_type_hints(section, include_extras=True).get(field)
+    if get_origin(declared) not in (Union, types.UnionType):
+        return None
+    try:
+        _value(declared, None if text == "None" else text, ranges=False)
+    except _Unfit as wanted:
+        return f"cannot work: it must be {wanted}"
+    return None
+
+
 class _Unfit(Exception):
     """The value is not, and cannot become, what the argument says."""
 

@@ -54,6 +54,15 @@ def get_field(config: Any, name: str) -> Any:
     return config
 
 
+def sections_of(config: Any, prefix: str = "") -> dict[str, type]:
+    """The class of every section and kind, by dotted name."""
+    found: dict[str, type] = {prefix.removesuffix("."): type(config)}
+    for name, value in values_of(config).items():
+        if dataclasses.is_dataclass(value):
+            found |= sections_of(value, f"{prefix}{name}.")
+    return found
+
+
 def kinds_of(config: Any, prefix: str = "") -> dict[str, Kind]:
     """Every kind that was chosen, by the dotted name of its section."""
     found: dict[str, Kind] = {}

@@ -18,6 +18,8 @@ SAMPLED = 2**18
 """How many pixels a run examines before it starts."""
 UNTRAINED = 0.05
 """A warning is given if the initial weights have more than this share of the weights' moving average."""
+FEW_LATENTS = 0.25
+"""A warning is given if a linear model could use a smaller share of the latents than this."""
 NEARLY_SO = "of the pixels are nearly black or white"
 DARK = 64
 """If no pixel reaches this level, the images may have another range than 0 to 255."""
@@ -78,24 +80,23 @@ def darkness(levels: Int[np.ndarray, "256"]) -> str | None:
 def warnings(config: Config, images: Images) -> list[str]:
     """Warnings about settings that do not suit the training images or the length of the run, with flags that
     do."""
-    pixels, unused = _about_pixels(config, histogram(sample(images))), _about_collapse(config, images)
-    if pixels and unused:
-        return [*_about_length(config), *pixels[:-1], f"{pixels[-1]}; {unused}"]
-    return [*_about_length(config), *pixels, *([unused] if unused else [])]
+    pixels = _about_pixels(config, histogram(sample(images)))
+    return [*_about_length(config), *pixels, *_about_collapse(config, images)]
 
 
-def _about_collapse(config: Config, images: Images) -> str | None:
-    """What to say if a Gaussian likelihood has so much noise that no latent would be used; else None."""
-    found = usable_latents(config, images)
-    if found is None or found["usable"] > 0:
-        return None
+def _about_collapse(config: Config, images: Images) -> list[str]:
+    """What to say if a Gaussian likelihood has so much noise that few latents would be used."""
+    found, latents = usable_latents(config, images), config.model.latent_dim
+    if found is None or found["usable"] >= FEW_LATENTS * latents:
+        return []
     sigma, better = config.model.likelihood.arguments()["sigma"], math.sqrt(found["largest"]) / 2
-    return (
+    used = f"only {found['usable']} of {latents} latents" if found["usable"] else "no latent at all"
+    return [
         f"--model.likelihood.sigma {sigma:g} stands for noise of variance {found['threshold']:.3g}, and in "
         f"no direction do the images vary by more than {found['largest']:.3g}: a linear model would use "
-        "no latent at all. Choose --model.likelihood.learn_sigma True, or --model.likelihood.sigma "
-        f"{max(better, 1e-3):.2g}"
-    )
+        f"{used}. Choose --model.likelihood.learn_sigma True, or --model.likelihood.sigma "
+        f"{max(min(better, sigma / 2), 1e-3):.2g}"
+    ]
 
 
 def _about_length(config: Config) -> list[str]:
@@ -149,6 +150,12 @@ def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
             "that of a probability. Choose --model.likelihood bernoulli"
             + (", or --data.binarization none --data.dequantization uniform" if binarizes else "")
         ]
+    if data.binarization in ("dynamic", "static") and levels[1:-1].sum() == 0:
+        return [
+            f"every pixel is 0 or 255 already, so that --data.binarization {data.binarization} has nothing "
+            "to draw, and scores are of one fixed binarisation: name them so, and train faster, by "
+            "--data.binarization threshold"
+        ]
     if data.binarization in ("dynamic", "static") and extreme <= MOSTLY:
         return [
             f"--data.binarization {data.binarization} makes noise of these images, because only "
@@ -159,10 +166,5 @@ def _about_pixels(config: Config, levels: Int[np.ndarray, "256"]) -> list[str]:
             "--model.likelihood.sigma_per pixel of pixels that are 256 levels: where pixels are always the "
             "same, sigma shrinks as far as it can, and the NLL falls with it, because it is not that of a "
             "probability. Add --data.dequantization uniform"
-        ]
-    if isinstance(likelihood, Gaussian) and not likelihood.learn_sigma and likelihood.sigma >= 0.5:
-        return [
-            f"--model.likelihood.sigma {likelihood.sigma:g} is fixed, and pixels from 0 to 1 deviate by 0.5 "
-            "at most: the likelihood hardly tells images apart. Add --model.likelihood.learn_sigma True"
         ]
     return []

@@ -93,8 +93,8 @@ def _named(config: Data) -> "Path | Name":
         raise UserError("--data.name is empty: . is the current folder")
     if config.name == IN_MEMORY:
         raise UserError(
-            "the images of this run were arrays in memory: give them again, as in "
-            "jaxvae.train(images, workdir)"
+            "the images of this run were arrays in memory: give them again, from Python, as in "
+            "jaxvae.train(images, workdir) or jaxvae.evaluate(workdir, given=images)"
         )
     try:
         path = Path(config.name).expanduser()

@@ -1,5 +1,6 @@
 """What does a run print while it trains? Its progress bar and its lines on standard output."""
 
+import math
 import sys
 from typing import Any
 
@@ -76,7 +77,7 @@ class Watcher:
         self.say("\n" + "\n".join(scores_table(summary)))
         if (validation := summary.get("validation")) is not None:
             self.say(
-                f"Validation, {validation['examples']} images: ELBO {with_error(validation, 'elbo')}, "
+                f"Validation, {images(validation['examples'])}: ELBO {with_error(validation, 'elbo')}, "
                 f"NLL {with_error(validation, 'nll')}."
             )
         if throughput["examples_per_second"] is not None:
@@ -113,7 +114,7 @@ def scores_table(summary: dict[str, Any]) -> list[str]:
     for name in (name for name in test if name.startswith("sigma")):
         rows.append((name.replace("_", " "), f"{test[name]:.5f}", "of a pixel, given z"))
     step = summary.get("test_step", summary["step"])
-    title = f"Test, step {step}, {test['examples']} images, {pixels(summary['data'])}"
+    title = f"Test, step {step}, {images(test['examples'])}, {pixels(summary['data'])}"
     return [
         f"{title}, nats per image:",
         *(row(*each) for each in rows),
@@ -137,8 +138,14 @@ def _believable(test: dict[str, Any]) -> str:
 
 
 def with_error(found: dict[str, Any], name: str) -> str:
-    """A mean and its standard error."""
-    return f"{found[name]:.3f} +- {found[name + '_stderr']:.3f}"
+    """A mean and its standard error, which that of a single image has not."""
+    error = found[name + "_stderr"]
+    return f"{found[name]:.3f}" + ("" if math.isnan(error) else f" +- {error:.3f}")
+
+
+def images(count: int) -> str:
+    """So many images, in words."""
+    return f"{count} image{'s' * (count != 1)}"
 
 
 def bits_of(data: dict[str, Any]) -> str:

@@ -1,11 +1,15 @@
-"""What happens if standard output is closed or full? The command continues without it, silently."""
+"""What happens if standard output is closed or full? The command continues without it, silently; one whose
+result is what it prints says afterwards that it was lost."""
 
 import contextlib
+import errno
 import io
 import os
 import select
 import sys
 from typing import Any
+
+from jaxvae.errors import RunError
 
 
 def open_console() -> None:
@@ -28,19 +32,33 @@ def open_console() -> None:
     sys.stderr = _lasting(sys.stderr, sys.__stderr__, 2)
 
 
+def check_output() -> None:
+    """Raises RunError if standard output did not take all that was printed: for commands whose result that
+    is. A reader that is gone, such as ``head``, wanted no more."""
+    sys.stdout.flush()
+    buffer: Any = getattr(sys.stdout, "buffer", None)
+    error = getattr(getattr(buffer, "raw", buffer), "failed", None)
+    if error is not None and error.errno != errno.EPIPE:
+        raise RunError(f"not all of the result was written to standard output ({error.strerror})")
+
+
 class _Lasting(io.FileIO):
     """A file descriptor that is redirected to the null device after the first failed write."""
 
+    failed: OSError | None = None
+    """Why a write failed."""
+
     def write(self, data, /) -> int:
         left = memoryview(data).cast("B")
-        with contextlib.suppress(OSError):
+        try:
             while left:
                 written = super().write(left)
                 if written is None:
                     # The descriptor was made non-blocking by someone else: wait until it accepts data.
                     select.select([], [self], [])
                 left = left[written or 0 :]
-        if left:
+        except OSError as error:
+            self.failed = error
             with contextlib.suppress(OSError):
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, self.fileno())

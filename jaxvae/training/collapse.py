@@ -23,9 +23,8 @@ def remedies(config: Config) -> list[str]:
     objective, likelihood, found = config.objective, config.model.likelihood, []
     own = config.code.file is not None
     if isinstance(likelihood, Gaussian) and not likelihood.learn_sigma and not own:
-        found.append(
-            f"--model.likelihood.sigma {likelihood.sigma / 2:.3g}, or --model.likelihood.learn_sigma True"
-        )
+        # How small a fixed sigma must be is a matter of the images: what is said before training knows them.
+        found.append("--model.likelihood.learn_sigma True")
     if objective.kind == "elbo" and not own:
         values = objective.arguments()
         if values["beta"] > 1:
@@ -40,10 +39,11 @@ def remedies(config: Config) -> list[str]:
     return found
 
 
-def warning(config: Config, test: dict[str, Any]) -> str | None:
-    """The sentence to print after an evaluation that shows a collapse; else None."""
+def warning(config: Config, step: int, test: dict[str, Any]) -> str | None:
+    """The sentence to print after an evaluation at ``step`` that shows a collapse; else None, and None while
+    the learning rate still rises: what is not learned yet has not collapsed."""
     how = collapsed(config, test)
-    if how is None:
+    if how is None or step < config.optimizer.warmup_steps:
         return None
     return (
         f"the posterior has collapsed onto the prior: {how}, so that the model ignores its latents. What may "
@@ -60,7 +60,7 @@ class CollapseWatch:
 
     def line(self, step: int, test: dict[str, Any]) -> str | None:
         """What there is to say after the evaluation at ``step``; None if nothing has changed."""
-        said = warning(self._config, test)
+        said = warning(self._config, step, test)
         before, self._is_collapsed = self._is_collapsed, said is not None
         if said is not None and not before:
             return f"Warning: at step {step} {said}."

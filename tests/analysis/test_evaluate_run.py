@@ -73,6 +73,10 @@ def test_scores_of_each_image_average_to_the_table(run, tmp_path):
     ("flags", "says"),
     [
         ("--importance_samples 0", "--importance_samples 0 cannot work: it must be 1 or more"),
+        (
+            "--images few --step x",
+            "--images few cannot work: it must be a whole number, or None\n--step x cannot",
+        ),
         ("--images 0", "--images 0 cannot work: it must be 1 or more"),
         ("--images 61", "--images 61: there are 60 test images"),
         ("--step 13", "has no checkpoint of step 13; it has 12, 24"),
@@ -95,6 +99,18 @@ def test_what_cannot_work_is_refused_before_anything_is_computed(
     assert err.startswith("error: ")
     assert says in err
     assert files(tmp_path) == before
+
+
+def test_an_option_that_is_none_is_refused_with_the_one_that_was_meant(run):
+    with pytest.raises(UserError, match=r"^image is no option of an evaluation: did you mean images\?$"):
+        jaxvae.evaluate(run, image=50)
+
+
+def test_a_single_image_has_no_standard_error_over_images(run, capsys):
+    code, out, _ = shown(capsys, run, "--images", 1, "--importance_samples", 16)
+    assert code == 0
+    assert "nan" not in out
+    assert ", 1 image, " in out
 
 
 def test_no_run_and_other_images_are_refused(run, tmp_path, capsys):

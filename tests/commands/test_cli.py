@@ -190,6 +190,13 @@ def assert_refused(done, *parts):
         ("--config mnist --train.step 5", ("--train.step", "--train.steps")),
         ("--config mnist --train.steps many", ("--train.steps", "invalid literal", "many")),
         ("--config mnist --data.binarization maybe", ("maybe", "threshold", "static", "dynamic")),
+        (
+            "--config mnist --data.validation half --optimizer.clip_norm=no",
+            (
+                "--data.validation half cannot work: it must be a share above 0 and below 1, a whole number",
+                "--optimizer.clip_norm no cannot work: it must be a number, or None",
+            ),
+        ),
         ("--config mnist --train.steps -5", ("--train.steps -5 cannot work: it must be 1 or more",)),
         (
             "--config mnist --data.name cats",

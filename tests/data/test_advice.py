@@ -27,7 +27,8 @@ from jaxvae.runs.fit import fit
 CONFIGS = Path(__file__).parents[2] / "configs"
 RANDOM = np.random.default_rng(0)
 PHOTOS = RANDOM.integers(0, 256, (50, 8, 8, 3), np.uint8)
-DRAWINGS = np.where(RANDOM.random((50, 8, 8, 1)) < 0.9, 0, 255).astype(np.uint8)
+BINARY = np.where(RANDOM.random((50, 8, 8, 1)) < 0.9, 0, 255).astype(np.uint8)
+DRAWINGS = np.where(RANDOM.random(BINARY.shape) < 0.05, 100, BINARY).astype(np.uint8)
 DIM = RANDOM.integers(0, 100, (50, 8, 8, 1), np.uint8)
 GAUSSIAN = Model(likelihood=Gaussian(learn_sigma=True))
 LEVELS = Data(binarization="none", dequantization="uniform")
@@ -54,14 +55,14 @@ def test_the_shipped_experiments_have_nothing_to_be_told(name):
         (Config(model=GAUSSIAN), PHOTOS, "dynamic makes pixels 0 or 1", "--data.binarization none"),
         (
             Config(data=Data(binarization="none"), model=GAUSSIAN),
-            DRAWINGS,
+            BINARY,
             "these pixels are 0 or 1, and",
             "--model.likelihood bernoulli",
         ),
         (
             Config(data=LEVELS, model=Model(likelihood=Gaussian())),
             PHOTOS,
-            "--model.likelihood.sigma 1 is fixed, and pixels",
+            "--model.likelihood.sigma 1 stands for noise of variance 1, and in no direction",
             "--model.likelihood.learn_sigma True",
         ),
         (
@@ -79,6 +80,8 @@ def test_the_shipped_experiments_have_nothing_to_be_told(name):
             "--model.likelihood.sigma_per pixel of pixels that are 256 levels",
             "--data.dequantization uniform",
         ),
+        (Config(), BINARY, "every pixel is 0 or 255 already", "--data.binarization threshold"),
+        (Config(data=Data(binarization="static")), BINARY, "--data.binarization static has nothing to", ""),
         (Config(), DRAWINGS * 0, "all pixels are 0: there is nothing to learn", ""),
         (Config(), DRAWINGS // 255, "no pixel is above 1, where white is 255", "by 255"),
         (Config(), DRAWINGS // 16, "no pixel is above 15, where white is 255: if 15", "by 255 / 15"),
@@ -126,6 +129,7 @@ def test_what_does_not_suit_is_said_with_the_flags_that_would(config, images, sa
         (Config(data=Data(binarization="threshold")), PHOTOS),
         (Config(data=LEVELS, model=GAUSSIAN), PHOTOS),
         (Config(data=LEVELS, model=GAUSSIAN), DRAWINGS),
+        (Config(data=Data(binarization="threshold")), BINARY),
         (Config(data=LEVELS, model=Model(likelihood=Gaussian(sigma=0.1))), PHOTOS),
         (Config(data=Data(binarization="none"), model=Model(likelihood=LogisticMixture())), PHOTOS),
         (Config(data=Data(binarization="none"), model=Model(likelihood=LogisticMixture())), DRAWINGS),

@@ -78,6 +78,45 @@ def test_a_character_that_the_stream_lacks_is_escaped(tmp_path, environment):
     assert done.stderr.endswith(b"of a library")
 
 
+RESULT = """
+import sys
+from jaxvae.errors import RunError
+from jaxvae.system.console import check_output, open_console
+
+open_console()
+print("the result " * int(sys.argv[2]))
+try:
+    check_output()
+except RunError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize(
+    ("command", "lost"),
+    [
+        ('"$0" "$@" >/dev/full', b"No space left on device"),
+        ('"$0" "$@" >file', None),
+        ('"$0" "$@" >&-', None),
+    ],
+)
+def test_a_result_that_could_not_be_written_is_told(tmp_path, command, lost, environment):
+    for size in ("1", "100000"):
+        done = sh(command, tmp_path, size, program=RESULT, **environment)
+        said = (
+            b""
+            if lost is None
+            else b"error: not all of the result was written to standard output (%s)\n" % lost
+        )
+        assert (done.returncode, done.stderr) == (int(lost is not None), said)
+
+
+def test_a_reader_that_wants_no_more_is_no_error(tmp_path):
+    done = sh('"$0" "$@" | head -c 5', tmp_path, "100000", program=RESULT)
+    assert (done.returncode, done.stderr, done.stdout) == (0, b"", b"the r")
+
+
 def test_what_a_caller_put_in_their_place_stays(capsys):
     from jaxvae.system.console import open_console
 

@@ -58,7 +58,7 @@ def finish(
         except OSError as error:
             raise RunError(f"{error.filename} cannot be written ({error.strerror})") from error
     watcher.table(summary)
-    if (said := collapse.warning(config, summary["test"])) is not None:
+    if (said := collapse.warning(config, config.train.steps, summary["test"])) is not None:
         watcher.say(f"Warning: {said}.")
     watcher.say(f"Pictures, metrics and checkpoints are in {folder.path}")
     return summary
