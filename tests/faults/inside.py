@@ -190,9 +190,10 @@ def several(bench: Bench, count: int, steps: int = 400) -> Outcome:
 def several_stream(bench: Bench, count: int, steps: int = 400) -> Outcome:
     """Several processes of one device each, to which images are streamed until one is killed, and which then
     go on with all images on their devices; against one process on whose one device all images are. Batches
-    are summed in the same order."""
+    are summed in the same order. Of images that validate, both choose the same best checkpoint."""
     outcome = Outcome(f"{count} processes, images streamed, one killed")
     flags = [*bench.flags, "--train.reduction", "fixed", "--train.steps", str(steps)]
+    flags += ["--data.validation", "2000", "--train.eval_every", str(steps // 4)]
     shared, held = on_all_devices(flags), ("--data.placement", "resident")
     streaming = Bench(bench.folder, [*shared, "--data.placement", "stream"])
     killed, single = (bench.folder / f"{count}-streamed-{name}" for name in ("killed", "single"))
@@ -204,9 +205,11 @@ def several_stream(bench: Bench, count: int, steps: int = 400) -> Outcome:
         for process in together(Bench(bench.folder, [*shared, *held]), killed, count):
             finished(process, 0, within=5 * LIMIT)
         finished(Bench(bench.folder, [*flags, *held]).start(single), 0, within=5 * LIMIT)
-        ours, wanted = (verify(run / "checkpoints" / str(steps), steps).state for run in (killed, single))
-        if ours != wanted:
+        ours, wanted = (verify(run / "checkpoints" / str(steps), steps) for run in (killed, single))
+        if ours.state != wanted.state:
             raise Lost(f"{count} processes ended with other bits")
+        if ours.best is None or wanted.best is None or ours.best.step != wanted.best.step:
+            raise Lost(f"the best checkpoint is {ours.best} of {count} processes, {wanted.best} of one")
     return outcome
 
 
