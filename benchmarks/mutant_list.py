@@ -232,6 +232,9 @@ MUTANTS = [
         ("sums of the log are never emptied", "fresh = first % config.train.log_every == 0", "fresh = first == 0", EIGHT),
         ("sums of the log are emptied at every call", "fresh = first % config.train.log_every == 0", "fresh = first >= 0", EIGHT),
         ("a skipped step counts as taken", "lambda t: t.skipped, state.totals, state.totals.skipped + 1)", "lambda t: t.steps, state.totals, state.totals.steps + 1)", "training/test_step.py::test_a_step_that_is_skipped_changes_nothing_but_the_count"),
+        ("a step is skipped by half the factor", "norm > skip_norm * state.usual_norm", "norm > skip_norm / 2 * state.usual_norm", f"{STEP}::test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted"),
+        ("a large gradient is taken", "is_taken &= ~too_large | ~finite", "pass", f"{STEP}::test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted"),
+        ("the usual norm forgets skipped steps", "for each in (state, new))", "for each in (new, new))", f"{STEP}::test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted"),
         ("the loss of the log is the ELBO's", "totals.loss + loss,", "totals.loss + terms.rate + terms.distortion,", EIGHT),
     ),
     *_area(
@@ -1005,6 +1008,8 @@ MUTANTS = [
     *_area(
         "optimiser",
         "training/optimizer",
+        ("the usual norm is an arithmetic mean", "usual * (capped / usual) ** rate", "usual + rate * (capped - usual)", "training/test_step.py::test_the_usual_norm_is_a_running_geometric_mean"),
+        ("huge norms raise the usual one at once", "jnp.clip(norm, jnp.finfo(jnp.float32).tiny, most * usual)", "norm", "training/test_step.py::test_the_usual_norm_is_a_running_geometric_mean"),
         ("Optax's methods are not clipped", "grads = jax.tree.map(lambda grad: clipping * grad, grads)", "pass", "training/test_optimizer.py"),
         ("Optax's methods have a learning rate of 1", "lambda update: rate * update", "lambda update: update", "training/test_optimizer.py"),
         ("Optax's methods see no weights", "transformation.update(grads, state, weights)", "transformation.update(grads, state, jax.tree.map(jnp.zeros_like, weights))", "training/test_optimizer.py"),

@@ -52,6 +52,7 @@ NotNegative = Annotated[
 Positive = Annotated[
     float, Range(lambda value: _TINIEST <= value <= _LARGEST, "finite in float32 and above 0")
 ]
+Multiple = Annotated[float, Range(lambda value: 1 < value <= _LARGEST, "above 1, and finite in float32")]
 Decay = Annotated[float, Range(lambda value: 0 <= value < 1, "at least 0 and below 1")]
 Portion = Annotated[float, between(0, 1)]
 Rise = Annotated[float, Range(lambda value: 0 < value <= 1, "above 0 and 1 or less")]

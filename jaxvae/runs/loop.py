@@ -238,6 +238,13 @@ class Loop:
     def _seconds(self) -> float:
         return self._earlier + time.perf_counter() - self._started
 
+    @property
+    def _why_skipped(self) -> str:
+        why = ["not finite"] * (self.config.train.non_finite == "skip")
+        if (most := self.config.optimizer.skip_norm) is not None:
+            why.append(f"of a gradient more than {most:g} times as large as usual")
+        return f"{', or '.join(why)}, and skipped"
+
     def _log(self, step: int, report: CallReport) -> None:
         now = time.perf_counter()
         totals = jax.tree.map(float, report.totals)
@@ -258,7 +265,7 @@ class Loop:
             self._logged_wait = self._waited
         if totals.skipped:
             line["skipped"] = int(totals.skipped)
-            self.watcher.say(f"Warning: {line['skipped']} steps up to {step} were not finite and skipped.")
+            self.watcher.say(f"Warning: {line['skipped']} steps up to {step} were {self._why_skipped}.")
         self._logged_at, self._logged_step = now, step
         self._tell(lambda logger: logger.scalars(step, "train", dict(line)))
 

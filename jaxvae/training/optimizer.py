@@ -179,6 +179,22 @@ def adam(beta1: float, beta2: float, epsilon: float) -> Method:
     return Method(optax.scale_by_adam().init, update)
 
 
+def usual_norm(
+    usual: Float[Array, ""], norm: Float[Array, ""], step: Float[Array, ""], most: float
+) -> Float[Array, ""]:
+    """Running geometric mean of the gradient's norm after step t: ``u (min(n, most u) / u)^(1 - d_t)``, with
+    ``d_t = min(0.99, (1 + t) / (10 + t))``; the first norm itself where ``u`` is 0.
+
+    How many times as large a norm is does not depend on the objective's unit. One that is too large counts as
+    ``most u``, so that where gradients stay larger the mean follows them, and steps are taken again. One that
+    is not finite does not count.
+    """
+    rate = 1 - jnp.minimum(0.99, (1 + step) / (10 + step))
+    capped = jnp.clip(norm, jnp.finfo(jnp.float32).tiny, most * usual)
+    following = jnp.where(usual == 0, norm, usual * (capped / usual) ** rate)
+    return jnp.where(jnp.isfinite(norm), following, usual)
+
+
 def update_average(average: PyTree, weights: PyTree, step: Float[Array, ""], decay: float) -> PyTree:
     """Exponential moving average of the weights after step t: ``a + (1 - d_t)(w - a)``.
 

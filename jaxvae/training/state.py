@@ -30,7 +30,7 @@ class Totals(eqx.Module):
     steps: Float[Array, ""]
     """Steps that are in the sums."""
     skipped: Float[Array, ""]
-    """Steps that were left out, because their loss or gradient was not finite."""
+    """Steps that were left out, because their loss or gradient was not finite, or was far too large."""
 
 
 def zero_totals() -> Totals:
@@ -48,6 +48,8 @@ class TrainState(eqx.Module):
     """Moving average of the weights, if the optimizer keeps one."""
     opt_state: PyTree
     totals: Totals
+    usual_norm: Float[Array, ""] | None = None
+    """Running mean of the gradient's norm, 0 before the first; None if no step is left out for its own."""
 
     @property
     def evaluation_model(self) -> AbstractVAE:
@@ -71,6 +73,7 @@ def state_of(config: Config, model: AbstractVAE) -> TrainState:
         average=jax.tree.map(jnp.copy, model) if keeps_average else None,
         opt_state=build_optimizer(config).init(weights),
         totals=zero_totals(),
+        usual_norm=None if config.optimizer.skip_norm is None else jnp.zeros((), jnp.float32),
     )
 
 

@@ -20,7 +20,7 @@ from jaxvae.models.objectives import AbstractObjective, Terms
 from jaxvae.models.preprocessing import flip_half, preprocess
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.training.keys import Stream, fold_in_each, stream
-from jaxvae.training.optimizer import build_optimizer, learning_rate_schedule, update_average
+from jaxvae.training.optimizer import build_optimizer, learning_rate_schedule, update_average, usual_norm
 from jaxvae.training.parallel import any_device, mean_in_order, mean_over_devices
 from jaxvae.training.state import Totals, TrainState
 
@@ -128,7 +128,8 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
     To be run under a mapped axis ``axis_name``: gradients and metrics are averaged over it, so every
     device ends with the same state. The gradient is that of the mean over the global batch. ``finite``
     says whether the loss and the gradient were; if not, the new state is worthless, or, under
-    ``train.non_finite`` skip, the old one with the step counted as skipped.
+    ``train.non_finite`` skip, the old one with the step counted as skipped. That it is too where the gradient
+    is larger than ``optimizer.skip_norm`` allows.
     """
     optimizer = build_optimizer(config)
     objective, decay = build_objective(config), config.optimizer.ema_decay
@@ -176,14 +177,28 @@ def make_train_step(config: Config, axis_name: str) -> Callable[..., tuple[Train
             totals.steps + 1,
             totals.skipped,
         )
-        new = TrainState(state.step + 1, model, average, opt_state, totals)
-        if config.train.non_finite == "skip":
-            totals = eqx.tree_at(lambda t: t.skipped, state.totals, state.totals.skipped + 1)
-            left_out = eqx.tree_at(lambda s: (s.step, s.totals), state, (state.step + 1, totals))
-            new = _choose(finite, new, left_out)
-        return new, finite
+        new = TrainState(state.step + 1, model, average, opt_state, totals, state.usual_norm)
+        return _unless_skipped(config, state, new, finite, norm), finite
 
     return train_step
+
+
+def _unless_skipped(
+    config: Config, state: TrainState, new: TrainState, finite: Bool[Array, ""], norm: Float[Array, ""]
+) -> TrainState:
+    """The new state, or the old one with the step counted as skipped."""
+    skip_norm, skips_non_finite = config.optimizer.skip_norm, config.train.non_finite == "skip"
+    if skip_norm is None and not skips_non_finite:
+        return new
+    is_taken = finite if skips_non_finite else jnp.bool(True)
+    if state.usual_norm is not None and skip_norm is not None:
+        too_large = (norm > skip_norm * state.usual_norm) & (state.usual_norm > 0)
+        # One that is not finite is for ``train.non_finite`` to judge.
+        is_taken &= ~too_large | ~finite
+        usual = usual_norm(state.usual_norm, norm, state.step.astype(jnp.float32), skip_norm)
+        state, new = (eqx.tree_at(lambda s: s.usual_norm, each, usual) for each in (state, new))
+    totals = eqx.tree_at(lambda t: t.skipped, state.totals, state.totals.skipped + 1)
+    return _choose(is_taken, new, eqx.tree_at(lambda s: (s.step, s.totals), state, (state.step + 1, totals)))
 
 
 def make_train_steps(

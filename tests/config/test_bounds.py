@@ -47,6 +47,7 @@ BOUNDS = {
     "optimizer.epsilon": ((1e-12,), (0.0, -1.0, float("inf"), float("nan"))),
     "optimizer.weight_decay": ((0.0, 0.1), (-1e-9, float("inf"), float("nan"))),
     "optimizer.momentum": ((0.0, 0.9999), (1.0, -0.1, float("nan"))),
+    "optimizer.skip_norm": ((None, 1.01), (1.0, 0.5, float("inf"), float("nan"))),
     "optimizer.clip_norm": ((None, 1e-6), (0.0, -1.0, float("inf"), float("nan"))),
     "optimizer.ema_decay": ((None, 0.0, 0.9999), (1.0, -0.1, float("nan"))),
     "train.steps": ((1,), (0, -1)),

@@ -107,6 +107,7 @@ def x64():
             model=Model(latent_dim=3, architecture=Conv(hidden=(8,), activation="gelu")),
             data=Data(binarization="static"),
             train=Train(reduction="fixed", non_finite="skip"),
+            optimizer=Adam(skip_norm=3.0),
         ),
         Config(
             model=Model(latent_dim=3, architecture=MLP(hidden=(8,)), likelihood=Gaussian(learn_sigma=True)),

@@ -8,6 +8,7 @@ import pytest
 
 from jaxvae.config import ELBO, MLP, Adam, Bernoulli, Config, Data, Gaussian, Model, Train
 from jaxvae.models.objectives import ELBOObjective
+from jaxvae.training.optimizer import usual_norm
 from jaxvae.training.parallel import AXIS, map_over_devices, replicate, split_batch
 from jaxvae.training.state import initial_state
 from jaxvae.training.step import (
@@ -238,6 +239,52 @@ def test_a_step_that_is_skipped_changes_nothing_but_the_count(bad_step):
     whole, _ = run(config, count, calls=[(0, 4), (4, 8), (8, 12)])
     assert (float(whole.totals.steps), float(whole.totals.skipped)) == (11, 1)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(whole))
+
+
+@pytest.fixture
+def steep_step(monkeypatch):
+    """Makes the gradient of step 5 a thousand times as large."""
+    good = example_inputs
+
+    def inputs(data, keys, step, positions, indices, pixels, shape):
+        x, noise = good(data, keys, step, positions, indices, pixels, shape)
+        return jnp.where(step == 5, 1000 * x, x), noise
+
+    monkeypatch.setattr("jaxvae.training.step.example_inputs", inputs)
+    compiled_steps.cache_clear()
+    yield
+    compiled_steps.cache_clear()
+
+
+def test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted(steep_step):
+    config = make_config(optimizer=Adam(learning_rate=0.01, ema_decay=0.9, skip_norm=4.0, clip_norm=None))
+    before, _ = run(config, 2, calls=[(0, 5)])
+    after, _ = run(config, 2, calls=[(0, 5), (5, 6)])
+    assert_same_bits(
+        (after.model, after.average, after.opt_state), (before.model, before.average, before.opt_state)
+    )
+    assert (int(after.step), float(after.totals.steps), float(after.totals.skipped)) == (6, 5, 1)
+    # It counts as 4 times the usual: u (4 u / u)^(1 - 6 / 15).
+    np.testing.assert_allclose(after.usual_norm, float(before.usual_norm) * 4 ** (9 / 15), rtol=1e-5)
+    whole, _ = run(config, 2, calls=[(0, 12)])
+    assert (float(whole.totals.steps), float(whole.totals.skipped)) == (11, 1)
+    several, _ = run(config, 2, calls=[(0, 5), (5, 6), (6, 12)])
+    assert_same_bits(several, whole)
+
+
+def test_the_usual_norm_is_a_running_geometric_mean():
+    norms = np.array([3.0, 5.0, 0.2, 1e6, np.inf, np.nan, 4.0, 4.0])
+    usual, wanted = jnp.float32(0), 0.0
+    for step, norm in enumerate(norms):
+        usual = usual_norm(usual, jnp.float32(norm), jnp.float32(step), 10.0)
+        decay = min(0.99, (1 + step) / (10 + step))
+        if step == 0:
+            wanted = norm
+        elif np.isfinite(norm):
+            wanted = np.exp(decay * np.log(wanted) + (1 - decay) * np.log(min(norm, 10 * wanted)))
+        np.testing.assert_allclose(usual, wanted, rtol=1e-5)
+    late = usual_norm(jnp.float32(1), jnp.float32(2), jnp.float32(1e6), 10.0)
+    np.testing.assert_allclose(late, 2**0.01, rtol=1e-5)
 
 
 def test_in_a_fixed_order_every_number_of_devices_gives_the_same_bits():

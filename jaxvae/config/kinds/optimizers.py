@@ -3,7 +3,7 @@
 from typing import Literal
 
 from jaxvae.config.kinds.kind import Kind
-from jaxvae.config.ranges import Decay, NotNegative, Positive, Whole
+from jaxvae.config.ranges import Decay, Multiple, NotNegative, Positive, Whole
 
 __all__ = ["SGD", "Adam", "AdamW", "Adamax", "Lion", "Muon", "Optimizer"]
 
@@ -21,6 +21,10 @@ class Optimizer(Kind):
     """Steps over which the learning rate rises linearly to its peak."""
     clip_norm: Positive | None = 200.0
     """Gradients of a larger global norm are scaled down to it; None: never."""
+    skip_norm: Multiple | None = None
+    """A step whose gradient has a norm of more than this many times the usual one, the running geometric mean
+    of the norms before it, is left out and counted; None: none is. For deep models, whose rare huge gradients
+    clipping turns into steps of full size in a useless direction."""
     ema_decay: Decay | None = None
     """Evaluate an exponential moving average of the weights with this decay; None: the weights
     themselves."""
