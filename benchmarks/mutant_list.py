@@ -232,9 +232,9 @@ MUTANTS = [
         ("sums of the log are never emptied", "fresh = first % config.train.log_every == 0", "fresh = first == 0", EIGHT),
         ("sums of the log are emptied at every call", "fresh = first % config.train.log_every == 0", "fresh = first >= 0", EIGHT),
         ("a skipped step counts as taken", "lambda t: t.skipped, state.totals, state.totals.skipped + 1)", "lambda t: t.steps, state.totals, state.totals.steps + 1)", "training/test_step.py::test_a_step_that_is_skipped_changes_nothing_but_the_count"),
-        ("a step is skipped by half the factor", "norm > skip_norm * state.usual_norm", "norm > skip_norm / 2 * state.usual_norm", f"{STEP}::test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted"),
-        ("a large gradient is taken", "is_taken &= ~too_large | ~finite", "pass", f"{STEP}::test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted"),
-        ("the usual norm forgets skipped steps", "for each in (state, new))", "for each in (new, new))", f"{STEP}::test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted"),
+        ("a step is skipped by half the factor", "norm > skip_norm * state.usual_norm", "norm > skip_norm / 2 * state.usual_norm", "training/test_step.py::test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted"),
+        ("a large gradient is taken", "is_taken &= ~too_large | ~finite", "pass", "training/test_step.py::test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted"),
+        ("the usual norm forgets skipped steps", "for each in (state, new))", "for each in (new, new))", "training/test_step.py::test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted"),
         ("the loss of the log is the ELBO's", "totals.loss + loss,", "totals.loss + terms.rate + terms.distortion,", EIGHT),
     ),
     *_area(
@@ -586,7 +586,9 @@ MUTANTS = [
     *_area(
         "command line",
         "system/console",
-        ("a stream without a reader ends the run", "if left:\n            with contextlib.suppress(OSError):", "if left:\n            raise BrokenPipeError\n            with contextlib.suppress(OSError):", "system/test_console.py"),
+        ("a stream without a reader ends the run", "            self.failed = error\n", "            raise BrokenPipeError\n", "system/test_console.py"),
+        ("a result that was lost is not told", "if error is not None and error.errno != errno.EPIPE:", "if False:", "system/test_console.py::test_a_result_that_could_not_be_written_is_told"),
+        ("a reader that is gone is an error", "if error is not None and error.errno != errno.EPIPE:", "if error is not None:", "system/test_console.py::test_a_reader_that_wants_no_more_is_no_error"),
     ),
     *_area(
         "files of a run",
