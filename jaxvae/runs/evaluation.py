@@ -142,7 +142,8 @@ class Evaluator:
         ``nll_bias`` and ``nll_draw_stderr`` are by how much the NLL is too high in expectation, and its
         standard error over draws, because there are finitely many: to first order ``c^2 / (2 K)`` and
         ``c / sqrt(K)`` of an image, ``c^2 = K / effective_samples - 1`` the variance of its weights by the
-        square of their mean.
+        square of their mean. ``rate_level_1`` and so on are what the rate of a model with several levels
+        of latents is the sum of, in the model's order.
 
         Bits per dimension are those of the 8-bit image where its pixels are dequantised, because the density
         is one over pixels / 256, and where the likelihood gives probabilities of levels.
@@ -152,6 +153,7 @@ class Evaluator:
         bits = 8 if self._config.data.dequantization == "uniform" else 0
         # Levels are added in the precision in which they came.
         rate = each.terms.rates.astype(np.float32).sum(-1).astype(np.float64)
+        levels = each.terms.rates.mean(axis=0)
         distortion = each.terms.distortion
         elbo, log_likelihood = -(rate + distortion), each.importance_weighted
         gap, effective = log_likelihood - elbo, each.effective_samples
@@ -163,6 +165,7 @@ class Evaluator:
             "elbo": elbo.mean(),
             "elbo_stderr": standard_error(elbo),
             "rate": rate.mean(),
+            **{f"rate_level_{i}": level for i, level in enumerate(levels, 1) if len(levels) > 1},
             "distortion": distortion.mean(),
             "nll": -log_likelihood.mean(),
             "nll_stderr": standard_error(log_likelihood),

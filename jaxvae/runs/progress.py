@@ -103,6 +103,7 @@ def scores_table(summary: dict[str, Any]) -> list[str]:
     rows = [
         ("ELBO", with_error(test, "elbo"), ""),
         ("  rate", f"{test['rate']:.3f}", "KL[q(z|x) || p(z)]"),
+        *((f"    {key[5:].replace('_', ' ')}", f"{test[key]:.3f}", "") for key in test if LEVEL in key),
         ("  distortion", f"{test['distortion']:.3f}", "-E_q log p(x|z)"),
         ("NLL", with_error(test, "nll"), f"at most; {samples}"),
         ("  effective samples", f"{test['effective_samples']:.1f}", _believable(test)),
@@ -126,6 +127,8 @@ def row(name: str, value: str, remark: str) -> str:
     return f"  {name:<20}{value:>20}   {remark}".rstrip()
 
 
+LEVEL = "rate_level_"
+"""What the rates of single levels are called, but for their numbers."""
 BELIEVABLE = 10
 """With fewer effective samples, what the bias is estimated from is itself a few draws'."""
 

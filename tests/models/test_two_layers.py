@@ -12,11 +12,25 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from jaxvae.config import Adam, Architecture, Bernoulli, Likelihood, Model, Posterior, Prior, TwoLayers
+from jaxvae.config import (
+    Adam,
+    Architecture,
+    Bernoulli,
+    Config,
+    Data,
+    Likelihood,
+    Model,
+    Posterior,
+    Prior,
+    TwoLayers,
+)
 from jaxvae.models.build import build_vae
 from jaxvae.models.objectives import IWAEObjective, elbo_terms
 from jaxvae.models.vae import GradientRoutes
+from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.fit import fit
+from jaxvae.runs.progress import scores_table
+from jaxvae.training.keys import Stream, stream
 
 SHAPE = (4, 3, 1)
 NETWORK = TwoLayers(lower_latents=5, hidden=(7,), upper_hidden=(6, 4))
@@ -38,6 +52,23 @@ def gaussian(network, h):
     """Mean and scale of what a network with a diagonal Gaussian gives."""
     mean, raw = np.split(affine(network.mlp.layers, h), 2)
     return mean, np.exp(8 * np.tanh(raw / 8))
+
+
+def test_scores_have_the_rate_of_each_layer():
+    images = np.random.default_rng(2).integers(0, 256, (6, *SHAPE), np.uint8)
+    config, model = Config(data=Data(binarization="threshold")), make()
+    evaluator = Evaluator(config, images, jax.devices()[:1])
+    found = evaluator.summarise(evaluator.dispatch(model, 2), 2)
+    wanted = np.zeros(2)
+    for i, image in enumerate(images):
+        key = jax.random.fold_in(stream(config.seed, Stream.TEST_POSTERIOR), i)
+        encoded = model.encode((image > 127).astype(np.float32))
+        for k in range(2):
+            wanted += np.asarray(model.draw(encoded, key=jax.random.fold_in(key, k)).rates, float) / 12
+    np.testing.assert_allclose([found["rate_level_1"], found["rate_level_2"]], wanted, rtol=1e-5)
+    assert found["rate"] == pytest.approx(wanted.sum(), rel=1e-5)
+    lines = scores_table({"test": found, "step": 0, "data": {"support": "binary", **vars(config.data)}})
+    assert f"      level 2{wanted[1]:>29.3f}" in lines
 
 
 def test_a_draw_is_its_densities_in_float64():
