@@ -68,6 +68,7 @@ def test_only_the_draw_itself_is_called_by_its_name(folder, monkeypatch):
         ("test", lambda text: text[:2] + "x" + text[3:], r"line 1, holds x, where"),
         ("train", lambda text: text[:1568] + "\0\xff" + text[1569:], r"line 2, holds \\x00"),
         ("valid", lambda text: "", r"holds no images"),
+        ("train", lambda text: text.replace(" ", ","), r"line 1, .*: numbers must be separated by spaces$"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_line(folder, name, change, said):
@@ -90,6 +91,15 @@ def test_all_three_are_needed(folder):
         load(Data(name=str(folder)))
     with pytest.raises(UserError, match=rf"is one of three files: give --data\.name {folder}$"):
         load(Data(name=str(folder / "binarized_mnist_train.amat")))
+
+
+def test_files_that_are_still_packed_are_named(folder):
+    for path in sorted(folder.iterdir()):
+        path.rename(f"{path}.gz")
+        packed = ", ".join(each.name for each in sorted(folder.glob("*.gz")))
+        with pytest.raises(UserError) as raised:
+            load(Data(name=str(folder)))
+        assert sorted(str(raised.value).rpartition("; unpack ")[2].split(", ")) == packed.split(", ")
 
 
 def test_the_same_in_an_npz_flat_or_not(tmp_path):

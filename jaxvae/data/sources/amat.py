@@ -30,12 +30,14 @@ def larochelle(folder: Path, data: Data) -> Source | None:
     """
     files = [folder / name for name in FILES]
     missing = [path.name for path in files if not path.exists()]
-    if len(missing) == len(files):
+    packed = [f"{name}.gz" for name in missing if (folder / f"{name}.gz").exists()]
+    if len(missing) == len(files) and not packed:
         return None
     if missing:
+        hint = f"; unpack {', '.join(packed)}" if packed else ""
         raise UserError(
             f"{printable(folder)} holds no {' and no '.join(missing)}: the draw is read from three files, "
-            f"{', '.join(FILES)}"
+            f"{', '.join(FILES)}{hint}"
         )
     own = data.validation == "own"
     used = "" if own else f", {FILES[2]} not used"
@@ -84,9 +86,10 @@ def read_rows(path: Path) -> UInt8[np.ndarray, "image 28 28"]:
 
 def _row(words: list[bytes], where: str) -> UInt8[np.ndarray, "784"]:
     if len(words) != SIDE * SIDE:
+        commas = b"," in b"".join(words)
+        why = "numbers must be separated by spaces" if commas else "the file is damaged or cut short"
         raise UserError(
-            f"{where} holds {len(words)} numbers, where an image of {SIDE} x {SIDE} has {SIDE * SIDE}: the "
-            "file is damaged or cut short"
+            f"{where} holds {len(words)} numbers, where an image of {SIDE} x {SIDE} has {SIDE * SIDE}: {why}"
         )
     if not set(words) <= {b"0", b"1"}:
         words = [_digit(word, where) for word in words]
