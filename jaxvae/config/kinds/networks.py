@@ -147,8 +147,8 @@ class Ladder(Architecture):
                 both = found[int(side)] + int(count)
                 raise ValueError(f"side {int(side)} stands twice; {int(side)}x{both} is all of its groups")
             found[int(side)] = int(count)
-        if not 1 <= (total := sum(found.values())) <= MOST_LAYERS:
-            raise ValueError(f"it has {total} groups, and must have from 1 to {MOST_LAYERS}")
+        if (total := sum(found.values())) > MOST_LAYERS:
+            raise ValueError(f"these are {total} groups, and there may be {MOST_LAYERS}")
         return tuple(GroupsOfSize(side, found[side]) for side in sorted(found))
 
     def refused(self) -> dict[str, str]:

@@ -70,6 +70,7 @@ class Group(eqx.Module):
         if self.prior is not None:
             found = self.prior(state)
             mean, raw, rest = jnp.split(found, (self.latent_dim, 2 * self.latent_dim), -1)
+            rest = rest if rest.size else None
             mean, raw = mean.astype(jnp.float32), raw.astype(jnp.float32)
         prior = Gaussian(mean, bounded_log_scale(raw, LOG_SCALE_BOUND))
         if features is None:

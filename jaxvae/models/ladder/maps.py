@@ -21,7 +21,8 @@ LEAST_SIDE = 3
 """On maps with a smaller side than this, 3x3 kernels would see little but zeros: 1x1 kernels replace them, as
 in VDVAE (Child 2021, arXiv 2011.10650)."""
 
-Map = Float[Array, "height width channel"]
+Map = Float[Array, "_ _ _"]
+"""Height x width x channel."""
 Size = tuple[int, int]
 """Height and width of a map."""
 
