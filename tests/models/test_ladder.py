@@ -28,6 +28,7 @@ from jaxvae.config.validation import validate
 from jaxvae.errors import UserError
 from jaxvae.models.build import build_vae
 from jaxvae.models.distributions import Gaussian as GaussianDistribution
+from jaxvae.models.likelihoods import GaussianLikelihood
 from jaxvae.models.objectives import ELBOObjective, IWAEObjective, elbo_terms, importance_weighted_bounds
 from jaxvae.models.vae import VAE, GradientRoutes, constant
 from jaxvae.runs.fit import fit
@@ -251,8 +252,13 @@ def linear(shift=0.0):
     last = np.zeros((3, 3, 4, 1), np.float32)
     last[1, 1, 2:, 0] = [w / 2, -w / 2]
     decoder = changed(model.decoder, last=jnp.asarray(last), last_bias=jnp.full((2, 2, 1), 0.5))
-    # A fixed sigma is no weight.
-    model = changed(model, encoder=encoder, groups=(top, below), decoder=decoder)
+    model = changed(
+        model,
+        encoder=encoder,
+        groups=(top, below),
+        decoder=decoder,
+        likelihood=GaussianLikelihood(sigma=NOISE),
+    )
     covariance = (w * a) ** 2 + marginal * np.eye(4)
     return model, lambda x: stats.multivariate_normal.logpdf(np.ravel(x), np.full(4, 0.5), covariance)
 
@@ -421,10 +427,11 @@ def test_only_the_image_is_scored_whatever_its_sides(shape):
     )(bias_of(model))
     assert draw.likelihood.mean.shape == shape
     p = np.clip(np.asarray(draw.likelihood.mean, float), 1e-7, 1 - 1e-7)
-    expected = (x * np.log(p) + (1 - x) * np.log1p(-p)).sum()
+    pixels = np.asarray(x, float)
+    expected = (pixels * np.log(p) + (1 - pixels) * np.log1p(-p)).sum()
     assert float(draw.likelihood.log_prob(x)) == pytest.approx(expected, rel=1e-3)
     # d log p / d logit of every pixel, of no other.
-    np.testing.assert_allclose(slopes, x - p, atol=1e-4)
+    np.testing.assert_allclose(slopes, pixels - p, atol=1e-4)
 
 
 def bias_of(model):
