@@ -1,8 +1,9 @@
 """python train.py --config hvae_cifar10
 
-CIFAR-10, of TensorFlow Datasets: a ladder of 20 groups of 8 latents at each position of maps from 4x4 to 32x32,
-and for RGB pixels a mixture of discretised logistics, so that the NLL is in bits per dimension of the images
-as they are. 4,200 MFLOP an image in training, 2.3 million weights: for an accelerator. Not trained yet.
+CIFAR-10, of TensorFlow Datasets: a ladder of 20 groups with 8 latents at each position of maps from 4x4 to
+32x32, and for RGB pixels a mixture of discretised logistics, so that the NLL is in bits per dimension of the
+images as they are. For an accelerator: 4,200 MFLOP an image in training, 2.3 million weights. Not trained
+yet.
 """
 
 from jaxvae.config import AdamW, Config, Data, Eval, Ladder, LogisticMixture, Model, Train

@@ -1,8 +1,8 @@
 """python train.py --config hvae_small
 
-Dynamically binarised MNIST, a ladder that two CPU cores can train: two groups of latents on maps of 7x7 and two
-on maps of 14x14 below them, two channels each, which all take part in the image (DVP-VAE's aggregation).
-56 MFLOP an image in training, 82,000 weights. Not trained to its end yet.
+Dynamically binarised MNIST, a ladder that two CPU cores can train: two groups of latents on maps of 7x7 and
+two on maps of 14x14 below them, two channels each, aggregated. 56 MFLOP an image in training, 82,000 weights.
+Not trained to its end yet.
 """
 
 from jaxvae.config import Adamax, Config, Eval, Ladder, Model, Train
