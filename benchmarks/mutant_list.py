@@ -23,6 +23,7 @@ class Mutant(NamedTuple):
 
 
 RESIDUAL = "models/test_residual.py"
+LADDER = "models/test_ladder.py"
 BEST, SPLIT = "runs/test_best.py", "data/test_validation_images.py"
 STEP, RUN = "training/test_step_by_hand.py", "runs/test_run_by_hand.py"
 EIGHT = f"{STEP}::test_eight_steps_are_those_written_out"
@@ -1001,6 +1002,40 @@ MUTANTS = [
     ),
     *_area(
         "mathematics",
+        "models/ladder/model",
+        ("all groups have one noise", "posterior.sample(jax.random.fold_in(key, number))", "posterior.sample(jax.random.fold_in(key, 0))", f"{LADDER}::test_latents_are_drawn_from_their_densities"),
+        ("the image is never made of the sum alone", "if self.aggregate and i ==", "if False and i ==", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+        ("what the prior adds to the state is lost", "state + added if more is None else state + added + more", "state + added", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+        ("a size's own start is not added", "else state + group.start", "else state", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+        ("weights that q shares with p never stand still", "of_q, _ = routes.posterior(self)._descend(", "of_q, _ = self._descend(", f"{LADDER}::test_routes_keep_gradients_to_the_weights_of_one_density"),
+        ("p's weights never stand still on its path", "of_p, state = model._descend(", "of_p, state = self._descend(", f"{LADDER}::test_routes_keep_gradients_to_the_weights_of_one_density"),
+        ("priors take no temperature", "prior.tempered_sample(jax.random.fold_in(key, number), temperature)", "prior.tempered_sample(jax.random.fold_in(key, number), 1.0)", f"{LADDER}::test_samples_share_the_groups_that_are_given_and_reconstructions_are_of_as_many"),
+        ("the lowest groups are reconstructed", "posterior.mean if number >= count - top", "posterior.mean if number < top", f"{LADDER}::test_samples_share_the_groups_that_are_given_and_reconstructions_are_of_as_many"),
+        ("the top block is no residual", "state = state + group.after(state)", "state = group.after(state)", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+    ),
+    *_area(
+        "mathematics",
+        "models/ladder/group",
+        ("q's mean is not relative to p's", "Gaussian(mean + more,", "Gaussian(more,", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+        ("q's log-scale is not relative to p's", "raw + wider", "wider", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+        ("q reads a sum that is not scaled", "(state + features) * math.sqrt(0.5)", "state + features", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+        ("q does not begin at p", "block(keys[1], 2 * latent_dim, 0.0)", "block(keys[1], 2 * latent_dim, 1.0)", f"{LADDER}::test_it_begins_with_q_at_p_and_n01_and_the_likelihoods_first_outputs"),
+        ("projections do not begin smaller with depth", "scale * glorot(keys[2]", "glorot(keys[2]", f"{LADDER}::test_it_begins_with_q_at_p_and_n01_and_the_likelihoods_first_outputs"),
+    ),
+    *_area(
+        "mathematics",
+        "models/ladder/maps",
+        ("zeros are averaged at an odd side", ', mode="edge")', ")", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+        ("the encoder's blocks are no residuals", "x = x + block(x)", "x = block(x)", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+    ),
+    *_area(
+        "configuration",
+        "config/kinds/networks",
+        ("the lower layer's latents are not counted", "return latent_dim + self.lower_latents", "return latent_dim", "training/test_collapse.py"),
+        ("groups stay in the order in which they are named", "for side in sorted(found)", "for side in found", f"{LADDER}::test_groups_come_from_coarse_to_fine_in_whatever_order_they_are_named"),
+    ),
+    *_area(
+        "mathematics",
         "models/two_layers",
         ("both layers have one noise", "jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)", "jax.random.fold_in(key, 0), jax.random.fold_in(key, 0)", "models/test_two_layers.py"),
         ("the lower latents have no prior of their own", "log_prior_below + log_prior_above,", "log_prior_above,", "models/test_two_layers.py"),
@@ -1066,7 +1101,6 @@ MUTANTS = [
         "analysis",
         "training/collapse",
         ("a collapse is said at every evaluation", "before, self._is_collapsed = self._is_collapsed,", "before, self._is_collapsed = False,", "training/test_collapse.py"),
-        ("the lower layer's latents are not counted", 'getattr(config.model.architecture, "lower_latents", 0)', "0", "training/test_collapse.py"),
     ),
     *_area(
         "analysis",

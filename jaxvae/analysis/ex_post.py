@@ -47,6 +47,11 @@ Fit = Callable[[Context, Draws, HeldOut], tuple[AbstractDistribution, str]]
 
 def refuse(options: Options, config: Config) -> None:
     """Raises UserError for what cannot work."""
+    if config.model.architecture.own_densities and config.code.file is None:
+        raise UserError(
+            f"--ex_post {options.ex_post} cannot work: --model.architecture {config.model.architecture.kind} "
+            "has a p(z) of its own, which no other density can replace"
+        )
     if options.ex_post == "coupling" and config.model.latent_dim < 2:
         raise UserError("--ex_post coupling needs two latents or more: choose --ex_post mixture")
     if options.ex_post_picture is not None:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxvae.config.conversion import Problem, convert, show
 from jaxvae.config.earlier_versions import upgraded
-from jaxvae.config.fields import FIXED_PARTS, Config, Data
+from jaxvae.config.fields import FIXED_PARTS, Config, Data, Model
 from jaxvae.config.kinds.kind import Needs
 from jaxvae.config.kinds.likelihoods import Likelihood
 from jaxvae.config.kinds.posteriors import Posterior
@@ -126,6 +126,16 @@ def _check_together(check: _Check) -> None:
         + " or ".join(kind.kind for kind in _posteriors() if kind.density_of_any),
         "model.posterior",
     )
+    if model.architecture.own_densities and config.code.file is None:
+        for field, chosen, own in (("posterior", model.posterior, "q(z|x)"), ("prior", model.prior, "p(z)")):
+            default = getattr(Model(), field)
+            refuse(
+                chosen != default,
+                f"model.{field}",
+                f"{chosen.kind} cannot work: {name('model.architecture')} {model.architecture.kind} has a "
+                f"{own} of its own, of Gaussians; leave it at {default.kind}",
+                "model.architecture",
+            )
     for section, kind in kinds_of(config).items():
         for field, why in kind.refused().items():
             fields = [f"{section}.{name}" for name in kind.field_names()]

@@ -1,7 +1,8 @@
 """What is the mathematics of one image? Pure functions and modules; ``jax.vmap`` is the caller's.
 
 - ``vae``: what is asked of every model, and the one with one level of latents. ``two_layers``: the one with
-  two. ``draws``: what there is to know of latents that were drawn.
+  two. ``ladder/``: the one with any number of them, on maps. ``draws``: what there is to know of latents
+  that were drawn.
 - ``build``: which model and objective a configuration stands for; an experiment's own.
 - ``likelihoods``: p(x|z). ``posteriors``: q(z|x). ``priors``: p(z).
 - ``distributions``: densities and draws. ``rates``: KL divergences.

@@ -21,13 +21,14 @@ LOG_SCALE_BOUND = 8.0
 """Log-scales lie in (-8, 8): scales from 3.4e-4 to 3.0e3, whatever a network puts out."""
 
 
-def bounded_log_scale(raw: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def bounded_log_scale(raw: Float[Array, "*shape"], bound: float = LOG_SCALE_BOUND) -> Float[Array, "*shape"]:
     """Smoothly limits an unconstrained output to a usable log-scale.
 
     ``8 tanh(raw / 8)``: the identity near 0 (to 1e-3 for ``|raw| < 0.57``), never beyond +-8, so that
-    ``exp(log_scale)``, its square and their inverses are finite float32 for every finite ``raw``.
+    ``exp(log_scale)``, its square and their inverses are finite float32 for every finite ``raw``. With
+    another ``bound`` it has that in place of 8.
     """
-    return LOG_SCALE_BOUND * jnp.tanh(raw / LOG_SCALE_BOUND)
+    return bound * jnp.tanh(raw / bound)
 
 
 def unbounded_log_scale(log_scale: float) -> float:

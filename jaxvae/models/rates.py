@@ -54,7 +54,7 @@ def gaussian_to_gaussian(q: Gaussian, p: Gaussian) -> Float[Array, ""]:
     return jnp.sum(gaussian_to_gaussian_of_each(q, p))
 
 
-def gaussian_to_gaussian_of_each(q: Gaussian, p: Gaussian) -> Float[Array, " latent"]:
+def gaussian_to_gaussian_of_each(q: Gaussian, p: Gaussian) -> Float[Array, "*shape"]:
     """The same of each dimension."""
     twice = jnp.broadcast_to(2 * (q.log_scale - p.log_scale), q.mean.shape)
     standardised = (q.mean - p.mean) * jnp.exp(-p.log_scale)

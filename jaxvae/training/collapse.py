@@ -10,7 +10,7 @@ LEAST_RATE = 0.01
 
 def collapsed(config: Config, test: dict[str, Any]) -> str | None:
     """How an evaluation shows that no latent is used; None if some are."""
-    latents = config.model.latent_dim + getattr(config.model.architecture, "lower_latents", 0)
+    latents = config.model.architecture.latents(config.model.latent_dim)
     if test["active_units"] == 0:
         return f"none of the {latents} latents is active"
     if test["rate"] < LEAST_RATE * latents:

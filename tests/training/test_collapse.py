@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jaxvae.config import ELBO, IWAE, Adam, Config, Data, Gaussian, Model, Train, TwoLayers
+from jaxvae.config import ELBO, IWAE, Adam, Config, Data, Gaussian, Ladder, Model, Train, TwoLayers
 from jaxvae.config.nested import updated
 from jaxvae.config.validation import validate
 from jaxvae.runs.fit import fit
@@ -38,6 +38,10 @@ def test_it_is_no_active_unit_or_a_rate_below_a_hundredth_of_a_nat_for_each_late
     two = Config(model=Model(architecture=TwoLayers(lower_latents=60)))
     assert collapsed(two, {"active_units": 1, "rate": 0.99}) is not None
     assert collapsed(two, {"active_units": 1, "rate": 1.01}) is None
+    # Most positions of a map may be unused.
+    ladder = Config(model=Model(2, Ladder(groups="7x2 14x3")))
+    assert collapsed(ladder, {"active_units": 1, "rate": 0.09}) is not None
+    assert collapsed(ladder, {"active_units": 1, "rate": 0.11}) is None
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 """Which networks are there for the encoder and the decoder, and what can be set of each?"""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from jaxvae.config.kinds.kind import Kind, Needs
-from jaxvae.config.ranges import Channels, Count, Whole, Widths
+from jaxvae.config.ranges import MOST_LAYERS, Channels, Count, Rise, Whole, Widths
 
-__all__ = ["MLP", "Architecture", "Conv", "GatedMLP", "Network", "ResNet", "TwoLayers"]
+__all__ = ["MLP", "Architecture", "Conv", "GatedMLP", "Ladder", "Network", "ResNet", "TwoLayers"]
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "elu"]
 
@@ -13,6 +13,13 @@ Activation = Literal["relu", "gelu", "silu", "tanh", "elu"]
 class Architecture(Kind):
     """What the encoder and the decoder are made of. A kind is a ``Network``, or ``builds`` a whole
     ``AbstractVAE``."""
+
+    own_densities: ClassVar[bool] = False
+    """Whether it has a q(z|x) and a p(z) of its own, in place of ``model.posterior`` and ``model.prior``."""
+
+    def latents(self, latent_dim: int) -> int:
+        """How many latents there are, given ``model.latent_dim``; maps of latents count as one each."""
+        return latent_dim
 
 
 class Network(Architecture):
@@ -92,3 +99,64 @@ class TwoLayers(Architecture):
     """Widths of the dense layers from h1 to h2; those from h2 to h1 mirror them."""
     activation: Activation = "tanh"
     """Non-linearity of the hidden layers."""
+
+    def latents(self, latent_dim: int) -> int:
+        return latent_dim + self.lower_latents
+
+
+class GroupsOfSize(NamedTuple):
+    """Groups of latents that follow each other on maps of one size."""
+
+    side: int
+    """Pixels along the longer side of the maps."""
+    groups: int
+    """How many."""
+
+
+class Ladder(Architecture):
+    """Groups of latents on maps, from coarse to fine, each given all above it; residual convolutions."""
+
+    kind = "ladder"
+    builds = "jaxvae.models.ladder.model:LadderVAE"
+    own_densities = True
+    groups: str = "7x2 14x2"
+    """Groups of latents, SIDExCOUNT for each size of map, in any order: "7x2 14x2" is two groups on maps of
+    7x7 and below them two of 14x14, with model.latent_dim latents at each position. A side is the image's
+    own, or what halving it once or more gives, rounded up: 28, 14, 7, 4, 2, 1 of 28. It is the longer one."""
+    channels: Count = 32
+    """Channels of the feature maps."""
+    blocks: Whole = 2
+    """Residual blocks of the encoder for each size of map."""
+    bottleneck: Rise = 0.5
+    """Channels inside of a residual block, as a share of ``channels``."""
+    activation: Activation = "silu"
+    """Non-linearity before each convolution."""
+    aggregate: bool = False
+    """Whether the image is made of the sum of all groups' latents alone, which keeps every group in use."""
+
+    def sizes(self) -> tuple[GroupsOfSize, ...]:
+        """What ``groups`` says, from coarse to fine. Raises ValueError if it says nothing that can be."""
+        found: dict[int, int] = {}
+        for word in self.groups.split():
+            side, by, count = word.partition("x")
+            if not (by and side.isdecimal() and count.isdecimal()):
+                raise ValueError(f"{word} is not SIDExCOUNT, such as 7x2")
+            if int(side) < 1 or int(count) < 1:
+                raise ValueError(f"{word} has a {'side' if int(side) < 1 else 'count'} below 1")
+            if int(side) in found:
+                both = found[int(side)] + int(count)
+                raise ValueError(f"side {int(side)} stands twice; {int(side)}x{both} is all of its groups")
+            found[int(side)] = int(count)
+        if (total := sum(found.values())) > MOST_LAYERS:
+            raise ValueError(f"these are {total} groups, and there may be {MOST_LAYERS}")
+        return tuple(GroupsOfSize(side, found[side]) for side in sorted(found))
+
+    def refused(self) -> dict[str, str]:
+        try:
+            self.sizes()
+        except ValueError as error:
+            return {"groups": str(error)}
+        return {}
+
+    def latents(self, latent_dim: int) -> int:
+        return latent_dim * sum(size.groups for size in self.sizes())
