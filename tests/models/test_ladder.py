@@ -164,7 +164,19 @@ def by_hand(model, x, latents, aggregate=False):
 @pytest.mark.parametrize("aggregate", [False, True])
 def test_a_draw_is_its_densities_in_float64(aggregate):
     model, x = make(dataclasses.replace(SMALL, aggregate=aggregate)), image()
-    draw = jax.jit(lambda model: model.draw(model.encode(x), key=jax.random.key(3)))(model)
+
+    @jax.jit
+    def of(model):
+        encoded = model.encode(x)
+        draw = model.draw(encoded, key=jax.random.key(3))
+        others = [model.log_posterior(features, draw.latents) for features in (encoded, model.encode(1 - x))]
+        return draw, model.at(encoded, draw.latents), others
+
+    draw, again, (own, other) = of(model)
+    for ours, theirs in zip(*map(jax.tree.leaves, (draw, again)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert float(own) == pytest.approx(float(draw.log_posterior), rel=1e-6)
+    assert abs(other - own) > 0.01
     assert [z.shape for z in draw.latents] == [(3, 3, 2), (3, 3, 2), (2, 2, 2)]
     x = np.asarray(x, float)
     found, logits = by_hand(model, x, draw.latents, aggregate)
