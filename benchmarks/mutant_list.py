@@ -1011,7 +1011,7 @@ MUTANTS = [
         ("p's weights never stand still on its path", "of_p, state = model._descend(", "of_p, state = self._descend(", f"{LADDER}::test_routes_keep_gradients_to_the_weights_of_one_density"),
         ("priors take no temperature", "prior.tempered_sample(jax.random.fold_in(key, number), temperature)", "prior.tempered_sample(jax.random.fold_in(key, number), 1.0)", f"{LADDER}::test_samples_share_the_groups_that_are_given_and_reconstructions_are_of_as_many"),
         ("the lowest groups are reconstructed", "posterior.mean if number >= count - top", "posterior.mean if number < top", f"{LADDER}::test_samples_share_the_groups_that_are_given_and_reconstructions_are_of_as_many"),
-        ("the top block is no residual", "state = state + group.after(state)", "state = group.after(state)", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
+        ("the path's blocks are no residuals", "state = state + group.after(state)", "state = group.after(state)", f"{LADDER}::test_a_draw_is_its_densities_in_float64"),
     ),
     *_area(
         "mathematics",

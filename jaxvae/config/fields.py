@@ -88,7 +88,7 @@ class Model:
     """The latents, the networks and the distributions."""
 
     latent_dim: Count = 40
-    """Dimensions of z."""
+    """Dimensions of z; of a ladder, of each of its groups at each position of a map."""
     architecture: Architecture = MLP()
     """The encoder and the decoder."""
     likelihood: Likelihood = Bernoulli()

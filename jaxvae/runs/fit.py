@@ -121,8 +121,9 @@ def fit(
 def _refuse_before_loading(config: Config, devices: list[Device]) -> None:
     """Raises UserError for what could not fit whatever the images are, before any of them is decoded."""
     size = config.data.image_size or 1
-    # The experiment's own ``build`` may not take images of any size.
-    if config.code.file is None and (config.data.name != BUNDLED or size > 1):
+    # Neither the experiment's own ``build`` nor every architecture takes images of any size.
+    of_any = config.data.name != BUNDLED and config.model.architecture.any_size
+    if config.code.file is None and (of_any or size > 1):
         shape = (size, size, 1)
         refuse_what_cannot_fit(config, 1, shape, state_shapes(config, shape), devices)
 

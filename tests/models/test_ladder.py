@@ -19,6 +19,7 @@ from jaxvae.config import (
     Adam,
     Bernoulli,
     Config,
+    Data,
     DiagonalGaussian,
     FullGaussian,
     Gaussian,
@@ -34,7 +35,7 @@ from jaxvae.models.distributions import Gaussian as GaussianDistribution
 from jaxvae.models.likelihoods import GaussianLikelihood
 from jaxvae.models.objectives import ELBOObjective, IWAEObjective, elbo_terms, importance_weighted_bounds
 from jaxvae.models.vae import VAE, GradientRoutes, constant
-from jaxvae.runs.fit import fit
+from jaxvae.runs.fit import _refuse_before_loading, fit
 
 SHAPE = (5, 6, 1)
 SMALL = Ladder(groups="2x1 3x2", channels=5, blocks=1, bottleneck=0.6)
@@ -164,7 +165,19 @@ def by_hand(model, x, latents, aggregate=False):
 @pytest.mark.parametrize("aggregate", [False, True])
 def test_a_draw_is_its_densities_in_float64(aggregate):
     model, x = make(dataclasses.replace(SMALL, aggregate=aggregate)), image()
-    draw = jax.jit(lambda model: model.draw(model.encode(x), key=jax.random.key(3)))(model)
+
+    @jax.jit
+    def of(model):
+        encoded = model.encode(x)
+        draw = model.draw(encoded, key=jax.random.key(3))
+        others = [model.log_posterior(features, draw.latents) for features in (encoded, model.encode(1 - x))]
+        return draw, model.at(encoded, draw.latents), others
+
+    draw, again, (own, other) = of(model)
+    for ours, theirs in zip(*map(jax.tree.leaves, (draw, again)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert float(own) == pytest.approx(float(draw.log_posterior), rel=1e-6)
+    assert abs(other - own) > 0.01
     assert [z.shape for z in draw.latents] == [(3, 3, 2), (3, 3, 2), (2, 2, 2)]
     x = np.asarray(x, float)
     found, logits = by_hand(model, x, draw.latents, aggregate)
@@ -643,6 +656,16 @@ def test_every_likelihood_of_colours_has_a_finite_elbo_and_gradient(kind):
     assert all(np.any(slope) for slope in jax.tree.leaves(parts))
 
 
+def test_no_side_is_refused_before_the_images_are_known():
+    """Only once their size is, or is asked for."""
+    own = Config(data=Data(name="images.npy"), model=Model(2, SMALL))
+    _refuse_before_loading(own, jax.devices()[:1])
+    with pytest.raises(UserError, match=r"8 x 8 pixels has a side of 3; the sides are 8, 4, 2, 1"):
+        _refuse_before_loading(
+            dataclasses.replace(own, data=Data(name="images.npy", image_size=8)), jax.devices()[:1]
+        )
+
+
 # --- runs -----------------------------------------------------------------------------------------------
 
 
@@ -650,7 +673,7 @@ def test_every_likelihood_of_colours_has_a_finite_elbo_and_gradient(kind):
 def test_it_trains_alike_on_two_devices_and_after_a_break(tmp_path, small_config):
     """Also with free bits of each group and a moving average."""
     model = Model(1, Ladder(groups="7x1 14x1", channels=4, blocks=1))
-    losses, weights = [], []
+    losses, elbos = [], {}
     for name, devices, parts in (("whole", 1, (8,)), ("broken", 1, (4, 8)), ("two", 2, (8,))):
         for steps in parts:
             short = {"steps": 8, "eval_every": 4, "checkpoint_every": 4, "devices": devices, "log_every": 1}
@@ -662,10 +685,9 @@ def test_it_trains_alike_on_two_devices_and_after_a_break(tmp_path, small_config
                 optimizer=Adam(learning_rate=0.01, warmup_steps=0, schedule="constant", ema_decay=0.9),
             )
             config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))
-            summary = fit(config, tmp_path / name)
+            elbos[name] = fit(config, tmp_path / name)["test"]["elbo"]
         lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         losses.append([line["loss"] for line in lines if "loss" in line])
-        weights.append(summary["test"]["elbo"])
     assert losses[0] == losses[1]
-    assert weights[0] == weights[1]
+    assert elbos["whole"] == elbos["broken"]
     np.testing.assert_allclose(losses[0], losses[2], rtol=1e-4)

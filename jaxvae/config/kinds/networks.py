@@ -16,6 +16,8 @@ class Architecture(Kind):
 
     own_densities: ClassVar[bool] = False
     """Whether it has a q(z|x) and a p(z) of its own, in place of ``model.posterior`` and ``model.prior``."""
+    any_size: ClassVar[bool] = True
+    """Whether one configuration of it takes images of any size."""
 
     def latents(self, latent_dim: int) -> int:
         """How many latents there are, given ``model.latent_dim``; maps of latents count as one each."""
@@ -119,6 +121,7 @@ class Ladder(Architecture):
     kind = "ladder"
     builds = "jaxvae.models.ladder.model:LadderVAE"
     own_densities = True
+    any_size = False
     groups: str = "7x2 14x2"
     """Groups of latents, SIDExCOUNT for each size of map, in any order: "7x2 14x2" is two groups on maps of
     7x7 and below them two of 14x14, with model.latent_dim latents at each position. A side is the image's
