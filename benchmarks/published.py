@@ -80,10 +80,11 @@ BURDA_STEPS = 3_280 * TRAINING_IMAGES // 20
 PAPER = {
     "iwae": f"--optimizer.schedule stages --optimizer.learning_rate 1e-3 --optimizer.beta2 0.999 "
     f"--optimizer.epsilon 1e-4 --optimizer.warmup_steps 0 --optimizer.clip_norm None --train.batch_size 20 "
-    f"--train.steps {BURDA_STEPS}",
+    f"--train.steps {BURDA_STEPS} --objective.gradient standard",
     "vamp": f"--optimizer.schedule constant --optimizer.learning_rate 5e-4 --optimizer.beta2 0.999 "
     f"--optimizer.warmup_steps 0 --optimizer.clip_norm None --train.batch_size 100 --data.validation 10000 "
-    f"--objective.beta_warmup_steps {100 * 500} --train.steps {2_000 * 500} --train.eval_every 5000",
+    f"--objective.beta_warmup_steps {100 * 500} --train.steps {2_000 * 500} --train.eval_every 5000 "
+    f"--objective.gradient standard",
 }
 PAPER["iwae_two_layers"] = PAPER["iwae"]
 """The authors' own schedules. Tomczak and Welling train on 50,000 images and choose by 10,000, and stop 50

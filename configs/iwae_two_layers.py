@@ -9,7 +9,7 @@ from jaxvae.config import IWAE, Adam, Config, Eval, Model, Train, TwoLayers
 
 config = Config(
     model=Model(latent_dim=50, architecture=TwoLayers()),
-    objective=IWAE(samples=5),
+    objective=IWAE(samples=5, gradient="dreg"),
     optimizer=Adam(learning_rate=3e-3, epsilon=1e-4),
     train=Train(steps=420_000, batch_size=100, log_every=1_000, eval_every=60_000, checkpoint_every=5_000),
     eval=Eval(importance_samples=5_000),

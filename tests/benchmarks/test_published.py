@@ -33,6 +33,11 @@ def test_the_objectives_are_those_of_the_names():
     assert isinstance(many.objective, IWAE)
     assert many.objective.samples == 50
     assert isinstance(many.model.architecture, TwoLayers)
+    # The papers' gradients are the plain ones; the short schedules' have the same mean and less noise.
+    assert experiment("burda-iwae-5").objective.arguments()["gradient"] == "dreg"
+    assert experiment("vamp").objective.arguments()["gradient"] == "stl"
+    for name in published.CELLS:
+        assert experiment(name, "paper").objective.arguments()["gradient"] == "standard"
     assert isinstance(experiment("vamp").model.prior, VampPrior)
     assert isinstance(experiment("vamp-standard").model.prior, StandardNormal)
 

@@ -478,6 +478,7 @@ def drawn(model, bias):
     return model.at(model.encode(jnp.zeros(model.image_shape)), model.prior_draw(key=jax.random.key(0))[0])
 
 
+@pytest.mark.slow
 def test_it_begins_with_q_at_p_and_n01_and_the_likelihoods_first_outputs():
     network = dataclasses.replace(SMALL, groups="3x2", blocks=0)
 
@@ -500,6 +501,7 @@ def test_it_begins_with_q_at_p_and_n01_and_the_likelihoods_first_outputs():
 # --- samples and reconstructions ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_samples_share_the_groups_that_are_given_and_reconstructions_are_of_as_many():
     model, x = make(), image()
 
@@ -549,6 +551,7 @@ def test_samples_share_the_groups_that_are_given_and_reconstructions_are_of_as_m
         model.reconstruct(x, top=4)
 
 
+@pytest.mark.slow
 def test_latents_are_drawn_from_their_densities():
     """Posteriors and priors, standardised, by a Kolmogorov-Smirnov test."""
     model, x = make(), image()
