@@ -60,9 +60,9 @@ def evaluate(
     plain = {
         name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in options.items()
     }
-    for name in plain.keys() - set(FLAGS):
-        hint = suggest(name, list(FLAGS))
-        raise UserError(f"{name} is no option of an evaluation: {hint or 'there are ' + ', '.join(FLAGS)}")
+    if unknown := [name for name in plain if name not in FLAGS]:
+        hint = suggest(unknown[0], list(FLAGS)) or f"there are {', '.join(FLAGS)}"
+        raise UserError(f"{unknown[0]} is no option of an evaluation: {hint}")
     chosen = Options(**plain)
     chosen.check()
     opened = run if isinstance(run, Run) else Run(run)
