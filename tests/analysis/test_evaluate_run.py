@@ -156,7 +156,7 @@ def test_options_of_analyses_that_are_not_asked_for_are_refused(run):
             jaxvae.evaluate(run, **options)
 
 
-@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("own", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_images_in_memory_with_validation_images_are_given_again_as_they_were(tmp_path, own):
     images = np.random.default_rng(0).integers(0, 2, (60, 5, 4), np.uint8) * 255
     given = (images[:40], images[40:50], images[50:]) if own else images

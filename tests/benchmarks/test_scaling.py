@@ -34,6 +34,7 @@ def all_reduced_bytes(program: Program) -> int:
     return sum(one.bytes for one in step_all_reduces(program))
 
 
+@pytest.mark.slow
 def test_a_step_all_reduces_its_gradient_once_and_three_numbers():
     expected = 4 * weights(CONFIG, (8, 8, 1))
     assert expected == 4 * (64 * 10 + 10 + 10 * 6 + 6 + 3 * 10 + 10 + 10 * 64 + 64)

@@ -35,10 +35,13 @@ def state_bits(run, step):
     [
         {},
         pytest.param({"data": {"binarization": "static"}}, marks=pytest.mark.slow),
-        {
-            "data": {"binarization": "none", "dequantization": "uniform", "horizontal_flips": True},
-            "model": {"likelihood": Gaussian(learn_sigma=True)},
-        },
+        pytest.param(
+            {
+                "data": {"binarization": "none", "dequantization": "uniform", "horizontal_flips": True},
+                "model": {"likelihood": Gaussian(learn_sigma=True)},
+            },
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"model": {"architecture": Conv(channels=(4,))}, "train": {"devices": 4}}, marks=pytest.mark.slow
         ),

@@ -100,6 +100,7 @@ def test_a_draw_is_its_densities_in_float64():
     np.testing.assert_allclose(draw.posterior.log_scale, scales, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_latents_are_drawn_from_their_densities():
     """h1 by a Kolmogorov-Smirnov test; h2 given each h1, standardised."""
     model = make()

@@ -16,6 +16,7 @@ from jaxvae.runs.replay import NonFiniteError, replay
 from jaxvae.system.atomic_files import write_json
 
 
+@pytest.mark.slow
 def test_a_replayed_step_says_what_the_failed_run_said(tmp_path, small_config, monkeypatch):
     good = preprocess
 
