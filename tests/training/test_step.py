@@ -202,19 +202,24 @@ def test_bfloat16_computes_low_keeps_weights_high_and_trains_alike():
         assert_same_bits(high_state.model, low_state.model)
 
 
-@pytest.fixture
-def bad_step(monkeypatch):
-    """Makes the data of step 5 not a number."""
+def step_5_times(monkeypatch, factor):
+    """Multiplies the data of step 5, while a fixture lasts."""
     good = example_inputs
 
     def inputs(data, keys, step, positions, indices, pixels, shape):
         x, noise = good(data, keys, step, positions, indices, pixels, shape)
-        return jnp.where(step == 5, jnp.nan, x), noise
+        return jnp.where(step == 5, factor * x, x), noise
 
     monkeypatch.setattr("jaxvae.training.step.example_inputs", inputs)
     compiled_steps.cache_clear()
     yield
     compiled_steps.cache_clear()
+
+
+@pytest.fixture
+def bad_step(monkeypatch):
+    """Makes the data of step 5 not a number."""
+    yield from step_5_times(monkeypatch, jnp.nan)
 
 
 def test_a_step_that_is_not_finite_undoes_its_call_and_the_next_ones_pass_the_state_on(bad_step):
@@ -243,17 +248,8 @@ def test_a_step_that_is_skipped_changes_nothing_but_the_count(bad_step):
 
 @pytest.fixture
 def steep_step(monkeypatch):
-    """Makes the gradient of step 5 a thousand times as large."""
-    good = example_inputs
-
-    def inputs(data, keys, step, positions, indices, pixels, shape):
-        x, noise = good(data, keys, step, positions, indices, pixels, shape)
-        return jnp.where(step == 5, 1000 * x, x), noise
-
-    monkeypatch.setattr("jaxvae.training.step.example_inputs", inputs)
-    compiled_steps.cache_clear()
-    yield
-    compiled_steps.cache_clear()
+    """Makes the gradient of step 5 far larger."""
+    yield from step_5_times(monkeypatch, 1000.0)
 
 
 def test_a_step_with_a_far_larger_gradient_than_usual_is_left_out_and_counted(steep_step):
