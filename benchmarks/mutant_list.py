@@ -47,6 +47,7 @@ SEED = f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"
 WRITTEN_OUT = "models/test_objectives_by_hand.py"
 TRAINING = "training/test_objectives_in_training.py"
 CYCLES = f"{TRAINING}::test_the_weight_rises_in_cycles_and_stays"
+BALANCE = "models/test_balance.py"
 DEVICES = f"{TRAINING}::test_training_is_the_same_on_one_device_and_on_four"
 ROUTES = "models/test_gradient_estimators.py::test_a_model_that_cannot_keep_gradients_to_routes_is_refused"
 BOTH = "config/test_bounds.py::test_pixels_are_binarised_or_dequantised_and_never_both"
@@ -660,7 +661,7 @@ MUTANTS = [
         "models/objectives/elbo",
         ("the distortion has the wrong sign", "distortion = -draw.likelihood.log_prob(x)", "distortion = draw.likelihood.log_prob(x)", EIGHT),
         ("the loss forgets beta", "jnp.mean(terms.distortion) + self.weight(step) * jnp.mean(terms.rate)", "jnp.mean(terms.distortion) + jnp.mean(terms.rate)", EIGHT),
-        ("the loss is a sum over the batch", "return jnp.mean(terms.distortion) + self", "return jnp.sum(terms.distortion) + self", EIGHT),
+        ("the loss is a sum over the batch", "return jnp.mean(terms.distortion) + self.weight(step) * jnp", "return jnp.sum(terms.distortion) + self.weight(step) * jnp", EIGHT),
         ("the rate's warm-up is one step late", "jnp.minimum(1.0, (step + 1)", "jnp.minimum(1.0, (step + 0)", EIGHT),
         ("the rate's warm-up ends at 1, not beta", "return self.beta * jnp.minimum(1.0,", "return jnp.minimum(1.0,", EIGHT),
     ),
@@ -674,6 +675,11 @@ MUTANTS = [
         ("free bits per level are per latent", 'terms.rates if self.free_bits_per == "level" else', "terms.rates if False else", WRITTEN_OUT),
         ("free bits are a mean over examples", "return self.free_bits == 0", "return True", f"{TRAINING}::test_free_bits_are_refused_where_the_batch_is_cut"),
         ("STL does not freeze q", "routes=GradientRoutes(posterior=constant))", "routes=GradientRoutes())", WRITTEN_OUT),
+        ("a device balances by its own rates", "jax.lax.pmean(own, axis_name)", "own", BALANCE),
+        ("the balance is differentiated", "jax.lax.stop_gradient(rates)", "rates", BALANCE),
+        ("balance never ends", "found / jnp.mean(found), 1.0)", "found / jnp.mean(found), found / jnp.mean(found))", BALANCE),
+        ("balance changes the whole weight", "found / jnp.mean(found)", "found / jnp.sum(found)", BALANCE),
+        ("balance is a mean over examples", " and not self.beta_balance", "", BALANCE),
     ),
     *_area(
         "mathematics",
@@ -985,8 +991,13 @@ MUTANTS = [
     ),
     *_area(
         "mathematics",
-        "models/convolution",
-        ("a 3x3 kernel is transposed", "padded[a : a + height, b : b + width] for a", "padded[b : b + height, a : a + width] for a", "models/test_convolution.py"),
+        "models/same_convolution",
+        ("the adjoint is not turned round", "jnp.flip(kernel, (0, 1)).swapaxes(2, 3)", "kernel.swapaxes(2, 3)", "models/test_same_convolution.py"),
+        ("the kernel's gradient takes images for rows", "x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)", "x.transpose(3, 2, 1, 0), y.transpose(2, 1, 0, 3)", "models/test_same_convolution.py"),
+        ("its second derivative is not the adjoint", "lambda k, x, y: convolve(y, _adjoint(k))", "lambda k, x, y: convolve(y, k.swapaxes(2, 3))", "models/test_same_convolution.py"),
+        ("mapped kernels are mixed with their outputs", "return y.reshape(*y.shape[:-1], count, outer), y.ndim - 1", "return y.reshape(*y.shape[:-1], outer, count), y.ndim", "models/test_same_convolution.py"),
+        ("mapped images are mixed in a kernel's gradient", "x = jnp.moveaxis(x, of_x, -2)", "x = jnp.moveaxis(x, of_x, -1)", "models/test_same_convolution.py"),
+        ("XLA's own order on CPUs", ", platform=\"cpu\"", ", platform=\"tpu\"", "models/test_same_convolution.py"),
     ),
     *_area(
         "evaluation",

@@ -136,5 +136,5 @@ def test_files_and_folders_stay_small():
     # kind of image file and array, from 6,200; the seams for a user's own model, and runs as Python objects,
     # from 9,300; configuration by kinds, from 10,500; objectives of many draws, posteriors, priors,
     # likelihoods and networks, from 11,500; what is to be known of a trained model, from 14,500; a deep
-    # model, from 17,000.
-    assert sum(lengths.values()) <= 17_700, lengths
+    # model, its convolutions and its pictures, from 17,000.
+    assert sum(lengths.values()) <= 18_300, lengths

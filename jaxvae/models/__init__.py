@@ -7,7 +7,8 @@
 - ``likelihoods``: p(x|z). ``posteriors``: q(z|x). ``priors``: p(z).
 - ``distributions``: densities and draws. ``rates``: KL divergences.
 - ``objectives/``: what is maximised, and the importance-weighted bound.
-- ``networks``, ``convolution``: the encoders and decoders that come with the package.
+- ``networks``, ``convolution``: the encoders and decoders that come with the package. ``same_convolution``:
+  kernels of 3x3 that CPUs can train inside of loops.
 - ``stock_modules``: how modules of other libraries become part of a model.
 - ``preprocessing``: from a stored image to what the model sees.
 - ``noise``: random numbers from a key.

@@ -1,15 +1,17 @@
 """How is an image halved or doubled in size by a convolution, or convolved at its size?
 
 Two kinds suffice: 4x4 kernels, stride 2, and 3x3 kernels, stride 1, with one pixel of zeros around an image.
-On a CPU each is one matrix product over patches, since XLA's own convolutions are several times slower there
-inside loops (JAX issue 12868); elsewhere they are the native ones. Kernels of stride 2 are matrices from
-inputs to outputs, the outputs' axes first: that way the product for the kernel's gradient need not transpose
-the patches.
+On a CPU those of stride 2 are one matrix product over patches, since XLA's own convolutions are several
+times slower there inside loops, but for those of ``same_convolution``; elsewhere they are the native ones.
+Kernels of stride 2 are matrices from inputs to outputs, the outputs' axes first: that way the product for the
+kernel's gradient need not transpose the patches.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from jaxvae.models.same_convolution import convolve
 
 SIZE = 4
 """Pixels along a side of a kernel."""
@@ -37,7 +39,7 @@ def same(
     x: Float[Array, "height width inner"], kernel: Float[Array, "3 3 inner outer"]
 ) -> Float[Array, "height width outer"]:
     """``y[i, j, o] = sum_{a, b, c} x[i + a - 1, j + b - 1, c] kernel[a, b, c, o]``; x is zero outside."""
-    return jax.lax.platform_dependent(x, kernel, cpu=_same_by_matrix, default=_same_natively)
+    return convolve(x[None], kernel)[0]
 
 
 # --- as a matrix product ------------------------------------------------------------------------------
@@ -77,13 +79,6 @@ def _add_patches(patches: Array) -> Array:
     return blocks.reshape(2 * rows + 2, 2 * columns + 2, channel)[1:-1, 1:-1]
 
 
-def _same_by_matrix(x: Array, kernel: Array) -> Array:
-    height, width, inner = x.shape
-    padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
-    patches = [padded[a : a + height, b : b + width] for a in range(3) for b in range(3)]
-    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(9 * inner, -1)
-
-
 # --- native ---------------------------------------------------------------------------------------------
 
 
@@ -104,12 +99,5 @@ def _double_natively(y: Array, kernel: Array) -> Array:
         ((2, 2), (2, 2)),
         lhs_dilation=(2, 2),
         dimension_numbers=("NHWC", "HWOI", "NHWC"),
-    )
-    return one[0]
-
-
-def _same_natively(x: Array, kernel: Array) -> Array:
-    one = jax.lax.conv_general_dilated(
-        x[None], kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
     return one[0]

@@ -100,6 +100,14 @@ GAUSSIAN = Config(data=Data(binarization="none"), model=Model(likelihood=Gaussia
             "--objective.gradient 'stl' cannot work: .* or leave free_bits out",
         ),
         (
+            Config(objective=ELBO(gradient="stl", beta_warmup_steps=9, beta_balance=True)),
+            "--objective.gradient 'stl' cannot work: .* or leave beta_balance out",
+        ),
+        (
+            Config(objective=ELBO(beta_warmup_steps=9, beta_balance=True, free_bits=0.5)),
+            "--objective.beta_balance True cannot work: .* choose one",
+        ),
+        (
             Config(objective=ELBO(beta_warmup="cyclical", beta_warmup_steps=3)),
             "--objective.beta_cycles 4 cannot work: there are only 3 steps of --objective.beta_warmup_steps",
         ),
@@ -171,6 +179,7 @@ UNUSED = {
     "objective.beta_warmup_steps": (7, Config(), Config(objective=ELBO(beta=0.0))),
     "objective.beta_warmup": ("cyclical", Config(objective=ELBO(beta_warmup_steps=9)), Config()),
     "objective.beta_cycles": (5, Config(objective=CYCLICAL), Config(objective=ELBO(beta_warmup_steps=9))),
+    "objective.beta_balance": (True, Config(objective=ELBO(beta_warmup_steps=9)), Config()),
     "objective.beta_rise": (0.7, Config(objective=CYCLICAL), Config()),
     "objective.free_bits": (0.1, Config(), Config(objective=ELBO(beta=0.0))),
     "objective.free_bits_per": ("level", Config(objective=ELBO(free_bits=0.1)), Config()),

@@ -59,7 +59,6 @@ def test_double_is_the_adjoint_of_halve(shape):
     [
         (convolution._halve_by_matrix, convolution._halve_natively, ((6, 8, 3), (5, 4, 4, 3))),
         (convolution._double_by_matrix, convolution._double_natively, ((3, 4, 5), (4, 4, 3, 5))),
-        (convolution._same_by_matrix, convolution._same_natively, ((5, 4, 3), (3, 3, 3, 2))),
     ],
 )
 def test_both_forms_and_their_gradients_agree(matrix, native, shapes):

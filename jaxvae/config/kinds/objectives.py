@@ -27,6 +27,9 @@ class ELBO(Objective):
     """cyclical: how many cycles there are in beta_warmup_steps."""
     beta_rise: Rise = 0.5
     """cyclical: the share of each cycle in which the weight rises; it stays at beta for the rest."""
+    beta_balance: bool = False
+    """During the warm-up, a level of latents costs the more, the more it says, so that no group of a ladder
+    is left unused."""
     free_bits: NotNegative = 0.0
     """A rate below so many nats, of each latent or level in the mean over the batch, costs as much as this
     does, so that nothing presses it down."""
@@ -44,7 +47,7 @@ class ELBO(Objective):
         cycles, found = ["beta_cycles", "beta_rise"], {}
         if self.beta_warmup_steps == 0:
             needs = Needs(("beta_warmup_steps",), "beta_warmup_steps N")
-            found |= dict.fromkeys(["beta_warmup", *cycles], needs)
+            found |= dict.fromkeys(["beta_warmup", "beta_balance", *cycles], needs)
         elif self.beta_warmup == "linear":
             found |= dict.fromkeys(cycles, Needs(("beta_warmup",), "beta_warmup cyclical"))
         if self.free_bits == 0:
@@ -57,10 +60,15 @@ class ELBO(Objective):
             found["beta_cycles"] = (
                 f"there are only {self.beta_warmup_steps} steps of --objective.beta_warmup_steps"
             )
-        if self.gradient == "stl" and self.free_bits > 0:
+        asking = "free_bits" if self.free_bits > 0 else "beta_balance" if self.beta_balance else None
+        if self.gradient == "stl" and asking:
             found["gradient"] = (
-                "stl has one rate for all latents, and --objective.free_bits asks for each one's: choose "
-                "standard, or leave free_bits out"
+                f"stl has one rate for all latents, and --objective.{asking} asks for each one's: choose "
+                f"standard, or leave {asking} out"
+            )
+        if self.free_bits > 0 and self.beta_balance:
+            found["beta_balance"] = (
+                "--objective.free_bits shares the weights out itself: choose one of the two"
             )
         return found
 

@@ -11,6 +11,9 @@ from jaxvae.errors import UserError
 from jaxvae.models.objectives.abstract import AbstractObjective, Terms
 from jaxvae.models.vae import AbstractVAE, GradientRoutes, constant
 
+BALANCE_FLOOR = 0.01
+"""Nats: what a level without a rate counts for, so that it is not free."""
+
 
 def elbo_terms(model: AbstractVAE, x: Float[Array, "height width channel"], key: Key[Array, ""]) -> Terms:
     """Rates and distortion of one image, from one draw (Kingma and Welling 2013).
@@ -52,6 +55,11 @@ class ELBOObjective(AbstractObjective):
     With free bits lambda the rate's mean is ``sum_j max(lambda, mean(rate_j))``, j the latents or the levels,
     the means over the batch of all devices (Kingma et al. 2016, arXiv 1606.04934, appendix C.8): below lambda
     nothing presses a latent's rate down. ``gradient`` is that of ``elbo_terms`` or of ``path_terms``.
+
+    ``beta_balance`` shares the warm-up's weight out among the L levels: of level l it is ``w_t c_l``, with
+    ``c_l = L r_l / sum_m r_m`` and ``r_l = mean(rate_l) + BALANCE_FLOOR`` over the batch of all devices, so
+    that levels that say little yet pay little for it (Vahdat and Kautz 2020, arXiv 2007.03898, appendix A,
+    without its factor for a map's size). From step T on all have the weight beta.
     """
 
     beta: float = eqx.field(static=True, default=1.0)
@@ -59,14 +67,15 @@ class ELBOObjective(AbstractObjective):
     beta_warmup: Literal["linear", "cyclical"] = eqx.field(static=True, default="linear")
     beta_cycles: int = eqx.field(static=True, default=4)
     beta_rise: float = eqx.field(static=True, default=0.5)
+    beta_balance: bool = eqx.field(static=True, default=False)
     free_bits: float = eqx.field(static=True, default=0.0)
     free_bits_per: Literal["latent", "level"] = eqx.field(static=True, default="latent")
     gradient: Literal["standard", "stl"] = eqx.field(static=True, default="standard")
 
     @property
     def is_mean(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Not with free bits, whose means are over the whole batch."""
-        return self.free_bits == 0
+        """Not with free bits or balance, whose means are over the whole batch."""
+        return self.free_bits == 0 and not self.beta_balance
 
     def example(
         self, model: AbstractVAE, x: Float[Array, "height width channel"], *, key: Key[Array, ""]
@@ -81,7 +90,16 @@ class ELBOObjective(AbstractObjective):
         risen = jnp.minimum(1.0, (step % cycle + 1).astype(jnp.float32) / (self.beta_rise * cycle))
         return self.beta * jnp.where(step < self.beta_warmup_steps, risen, 1.0)
 
+    def shares(self, rates: Float[Array, " level"], step: Int[Array, ""]) -> Float[Array, " level"]:
+        """c_l, whose mean is 1; the gradient does not pass through them."""
+        found = jax.lax.stop_gradient(rates) + BALANCE_FLOOR
+        return jnp.where(step < self.beta_warmup_steps, found / jnp.mean(found), 1.0)
+
     def batch(self, terms: Terms, step: Int[Array, ""], axis_name: str) -> Float[Array, ""]:
+        if self.beta_balance:
+            own = jnp.mean(terms.rates, 0)
+            weighted = jnp.dot(self.shares(jax.lax.pmean(own, axis_name), step), own)
+            return jnp.mean(terms.distortion) + self.weight(step) * weighted
         if self.free_bits == 0:
             return jnp.mean(terms.distortion) + self.weight(step) * jnp.mean(terms.rate)
         rates = terms.rates if self.free_bits_per == "level" else terms.latent_rates
