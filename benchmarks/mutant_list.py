@@ -944,6 +944,16 @@ MUTANTS = [
     ),
     *_area(
         "evaluation",
+        "analysis/groups",
+        ("groups are named from below", "context.bounds.terms.rates[:, ::-1]", "context.bounds.terms.rates", "analysis/test_groups.py"),
+        ("groups' maps are in the other order", "for shape in _shapes(model)][::-1]", "for shape in _shapes(model)]", "analysis/test_groups.py"),
+        ("groups' bits are nats", "unit = math.log(2) * math", "unit = 1.0 * math", "analysis/test_groups.py"),
+        ("all rows have one temperature", "temperature=t", "temperature=1.0", "analysis/test_groups.py"),
+        ("every row shares all groups", "above=given[len(given) - top :]", "above=given", "analysis/test_groups.py"),
+        ("rates over training are upside down", "rate_level_{count - i}", "rate_level_{i + 1}", "analysis/test_groups.py"),
+    ),
+    *_area(
+        "evaluation",
         "models/objectives/bounds",
         ("an estimated mean has no noise", "(square - s**2 / count) / pairs", "0 * (square - s**2 / count) / pairs", ACTIVE),
     ),

@@ -53,6 +53,8 @@ class Context:
     """The same with an eighth of the importance samples; None if these are few."""
     samples: int
     """The importance samples of each image in them."""
+    history: Sequence[dict[str, Any]] = ()
+    """What the run logged while it was trained: the rows of ``metrics.jsonl``."""
     say: Callable[[str], None] = lambda line: None
     """For lines about the progress of long work."""
 

@@ -31,6 +31,7 @@ from jaxvae.training.parallel import Device, all_devices, devices_for, replicate
 
 ANALYSES: dict[str, str] = {
     "latents": "jaxvae.analysis.latents",
+    "groups": "jaxvae.analysis.groups",
     "mutual_information": "jaxvae.analysis.information",
     "ex_post": "jaxvae.analysis.ex_post",
     "ais": "jaxvae.analysis.annealed_scores:AIS",
@@ -118,7 +119,18 @@ def _scored(run: Run, options: Options, given: Any, say: Callable[[str], None]) 
         fewer = evaluator.summarise(evaluator.dispatch(placed, few), few)
     each = evaluator.of_each_image(bounds)
     context = Context(
-        config, options, placed.precomputed(), dataset, devices, evaluator, each, test, fewer, samples, say
+        config,
+        options,
+        placed.precomputed(),
+        dataset,
+        devices,
+        evaluator,
+        each,
+        test,
+        fewer,
+        samples,
+        run.metrics(),
+        say,
     )
     return context, step, model.support
 

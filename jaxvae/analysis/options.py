@@ -39,6 +39,9 @@ class Options:
     """Where to write the scores of every image; None: nowhere."""
     latents: bool = False
     """The rate of each latent, which latents are active, and how many have collapsed."""
+    groups: Annotated[str | None, tyro.conf.arg(metavar="{None}|FOLDER")] = None
+    """Of a ladder: the rate of each group, and where to write pictures of it over training, of samples at
+    several temperatures, and of what the uppermost groups say."""
     mutual_information: bool = False
     """How much latents say about images: I(x; z), and how far the aggregate posterior is from the prior."""
     ex_post: Literal["mixture", "coupling"] | None = None
