@@ -2,6 +2,7 @@
 
     python -m benchmarks.faults [--faults kill,flip] [--share 0.1] [--seed 0] [--json]
     python -m benchmarks.faults --busy --faults kill,stream --trials 300
+    python -m benchmarks.faults --model ladder --faults kill,stream,devices,processes --share 0.25
 
 Each row is a kind of fault: how many times it was made, how many times the run came through, and what was
 compared. A run comes through if, after the same command was given again as often as it took, its digest is
@@ -30,8 +31,9 @@ if "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
 import jax
 
 from benchmarks.tables import Column, Row, device_name, emit, one_or_more, parser, provenance
+from jaxvae.config import Config
 from tests.faults import inside, outside
-from tests.faults.harness import Bench, Outcome, every_core_busy
+from tests.faults.harness import FLAGS, LADDER_FLAGS, Bench, Outcome, every_core_busy
 
 KINDS = (
     *("kill", "stream", "flip", "truncate", "delete", "disk", "term", "interrupt", "hangup", "numbers"),
@@ -45,6 +47,8 @@ ENDS = {
     "hangup": (20, signal.SIGHUP, ()),
 }
 """The kinds that end a process: how often, by which signal, and the flags of the runs."""
+MODELS = {"mlp": (FLAGS, inside.SMALL), "ladder": (LADDER_FLAGS, inside.LADDER)}
+"""What is trained: the flags of runs in processes of their own, and the configuration of runs in this one."""
 COLUMNS = (
     Column("fault", lambda row: row["fault"]),
     Column("trials", lambda row: str(row["trials"])),
@@ -69,8 +73,9 @@ def outcomes_when_busy(bench: Bench, kinds: Sequence[str], trials: int) -> Itera
             yield ended(bench, kind, some, ", every core busy")
 
 
-def outcomes(bench: Bench, kind: str, share: float) -> Iterator[Outcome]:
-    """Makes one of ``KINDS``; ``share`` of the usual number of trials."""
+def outcomes(bench: Bench, kind: str, share: float, small: Config) -> Iterator[Outcome]:
+    """Makes one of ``KINDS``; ``share`` of the usual number of trials. ``small``: the model of runs that are
+    made in this process."""
 
     def some(trials: int) -> int:
         return max(1, round(trials * share))
@@ -95,9 +100,9 @@ def outcomes(bench: Bench, kind: str, share: float) -> Iterator[Outcome]:
         yield from inside.bad_data(bench, some(10))
         yield inside.diverging(bench)
     elif kind == "devices":
-        yield inside.crossed(bench, (1, 2, 4, 8), precision="float32")
-        yield inside.crossed(bench, (1, 2, 4, 8), precision="bfloat16")
-        yield inside.crossed(bench, (1, 2, 4, 8), reduction="fixed")
+        yield inside.crossed(bench, (1, 2, 4, 8), small, precision="float32")
+        yield inside.crossed(bench, (1, 2, 4, 8), small, precision="bfloat16")
+        yield inside.crossed(bench, (1, 2, 4, 8), small, reduction="fixed")
     elif kind == "processes":
         yield inside.several(bench, 2)
         yield inside.several(bench, 4)
@@ -107,6 +112,7 @@ def main() -> int:
     """Makes the faults and prints what came of them; tells of each as soon as it is known."""
     made = parser(__doc__ or "")
     made.add_argument("--faults", type=one_or_more(*KINDS), default=KINDS, help=f"of {','.join(KINDS)}")
+    made.add_argument("--model", choices=MODELS, default="mlp", help="what is trained")
     made.add_argument("--share", type=float, default=1.0, help="of the usual number of trials")
     made.add_argument("--busy", action="store_true", help=f"beside a load; of {','.join(ENDS)} alone")
     made.add_argument("--trials", type=int, default=300, help="with --busy: how many, of all kinds together")
@@ -116,15 +122,24 @@ def main() -> int:
         made.error(f"--busy needs --faults, of {','.join(ENDS)}")
     device, rows = device_name(jax.devices()[0]), list[Row]()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-        bench = Bench(Path(folder), seed=options.seed)
+        flags, small = MODELS[options.model]
+        bench = Bench(Path(folder), flags, options.seed)
         if options.busy:
             made_now = outcomes_when_busy(bench, options.faults, options.trials)
         else:
-            made_now = (each for kind in options.faults for each in outcomes(bench, kind, options.share))
+            made_now = (
+                each for kind in options.faults for each in outcomes(bench, kind, options.share, small)
+            )
         for outcome in made_now:
             counts = {"trials": outcome.trials, "survived": outcome.survived}
             lost = outcome.trials - outcome.survived
-            row = {"fault": outcome.fault, **counts, "lost": lost, "compared": outcome.compared}
+            row = {
+                "fault": outcome.fault,
+                "model": options.model,
+                **counts,
+                "lost": lost,
+                "compared": outcome.compared,
+            }
             rows.append({**row, "losses": outcome.losses, "seed": options.seed, **provenance(device)})
             print(", ".join(column.text(row) for column in COLUMNS), *outcome.losses, sep="\n    lost: ")
     emit(rows, COLUMNS, options.json)

@@ -47,6 +47,7 @@ SEED = f"{STEP}::test_the_seed_decides_weights_order_and_every_draw"
 WRITTEN_OUT = "models/test_objectives_by_hand.py"
 TRAINING = "training/test_objectives_in_training.py"
 CYCLES = f"{TRAINING}::test_the_weight_rises_in_cycles_and_stays"
+HIERARCHY = "runs/test_replay.py::test_of_a_hierarchy_the_level_is_named_where_it_begins"
 BALANCE = "models/test_balance.py"
 DEVICES = f"{TRAINING}::test_training_is_the_same_on_one_device_and_on_four"
 ROUTES = "models/test_gradient_estimators.py::test_a_model_that_cannot_keep_gradients_to_routes_is_refused"
@@ -951,6 +952,12 @@ MUTANTS = [
         ("all rows have one temperature", "temperature=t", "temperature=1.0", "analysis/test_groups.py"),
         ("every row shares all groups", "above=given[len(given) - top :]", "above=given", "analysis/test_groups.py"),
         ("rates over training are upside down", "rate_level_{count - i}", "rate_level_{i + 1}", "analysis/test_groups.py"),
+    ),
+    *_area(
+        "evaluation",
+        "runs/replay",
+        ("levels are said from below", "for i in reversed(range(count))]", "for i in range(count)]", HIERARCHY),
+        ("another level has the widest posterior", "{where[1] + 1})", "{where[1]})", HIERARCHY),
     ),
     *_area(
         "evaluation",

@@ -72,10 +72,11 @@ def _explain(config, dataset, devices, state, start, step) -> str:
     indices = order.indices(config.seed, step * batch, batch, len(dataset.train))
     images = jnp.asarray(gather(dataset.train, indices))
     seen = jax.device_get(diagnose(config, local, jnp.asarray(indices), images))
-    return _describe(config, step, seen, indices)
+    return describe(config, step, seen, indices)
 
 
-def _describe(config: Config, step: int, seen: Any, indices: np.ndarray) -> str:
+def describe(config: Config, step: int, seen: Any, indices: np.ndarray) -> str:
+    """A ``Diagnosis`` in lines: which terms are not finite, of which images, levels and weights."""
     terms = {"rate": seen.rate, "distortion": seen.distortion, "gradient": seen.gradient_norm}
     culprits = [name for name, value in terms.items() if not np.isfinite(value).all()]
     verdict = f"not finite: {', '.join(culprits)}" if culprits else "every term is finite"
@@ -86,19 +87,32 @@ def _describe(config: Config, step: int, seen: Any, indices: np.ndarray) -> str:
             f"  loss {seen.loss:.6g}; norm of the gradient {seen.gradient_norm:.6g} "
             f"(optimizer.clip_norm {optimizer.clip_norm}, learning_rate {optimizer.learning_rate:g})",
             f"  rate        {_terms(seen.rate, indices)}",
+            *_levels(seen.rates, indices),
             f"  distortion  {_terms(seen.distortion, indices)}",
-            *_scales(seen.log_scale_range),
+            *_scales(seen.log_scale_ranges),
             f"  weights: {_extreme(seen.weights)}",
             f"  gradients: {_extreme(seen.gradients)}",
         ]
     )
 
 
-def _scales(log_scale_range: np.ndarray | None) -> list[str]:
-    if log_scale_range is None:
+def _levels(rates: np.ndarray, indices: np.ndarray) -> list[str]:
+    """Where there are several, of each level of latents, the uppermost first, from which errors come down."""
+    count = rates.shape[1]
+    if count == 1:
         return []
-    low, high = log_scale_range
-    return [f"  log-scale of q(z|x): from {low:.4g} to {high:.4g}"]
+    return [f"    level {i + 1:<4}{_terms(rates[:, i], indices)}" for i in reversed(range(count))]
+
+
+def _scales(log_scale_ranges: np.ndarray | None) -> list[str]:
+    if log_scale_ranges is None:
+        return []
+    lows, highs = np.asarray(log_scale_ranges).T
+    said = f"  log-scale of q(z|x): from {np.min(lows):.4g} to {np.max(highs):.4g}"
+    if len(lows) > 1:
+        where = [int(np.argmax(np.abs(np.where(np.isnan(ends), np.inf, ends)))) for ends in (lows, highs)]
+        said += f" (of levels {where[0] + 1} and {where[1] + 1})"
+    return [said]
 
 
 def _terms(values: np.ndarray, indices: np.ndarray) -> str:

@@ -1,6 +1,7 @@
 """What happens inside one step? Every term of it, looked at closely, when a run asks why it went wrong."""
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from jaxvae.config import Config
 from jaxvae.models.build import build_objective
+from jaxvae.models.draws import Draw
 from jaxvae.models.vae import AbstractVAE
 from jaxvae.training.state import TrainState
 from jaxvae.training.step import as_rows, batch_loss, example_inputs, train_keys
@@ -21,8 +23,11 @@ class Diagnosis(NamedTuple):
 
     rate: Float[Array, " batch"]
     distortion: Float[Array, " batch"]
-    log_scale_range: Float[Array, "2"] | None
-    """Smallest and largest log-scale of q(z|x) over the batch and the latents, if it has any."""
+    rates: Float[Array, "batch level"]
+    """Of each level of latents; they are those of the draw, of which an objective may have several."""
+    log_scale_ranges: Float[Array, "level 2"] | None
+    """Smallest and largest log-scale of q(z|x) over the batch and each level's latents, if it has any; of all
+    together where it does not say how many each has."""
     loss: Float[Array, ""]
     gradient_norm: Float[Array, ""]
     gradients: AbstractVAE
@@ -49,7 +54,6 @@ def diagnose(
     # The same noise again, and once more, on purpose.
     again, once_more = jax.random.clone(noise), jax.random.clone(noise)
     draws = jax.vmap(lambda image, key: low.draw(low.encode(image), key=key))(x, again)
-    scales = None if draws.posterior is None else draws.posterior.log_scale
     gradient = eqx.filter_value_and_grad(batch_loss, has_aux=True)
 
     def on_one_device(images, keys):
@@ -62,9 +66,21 @@ def diagnose(
     return Diagnosis(
         terms.rate,
         terms.distortion,
-        None if scales is None else jnp.stack([scales.min(), scales.max()]),
+        draws.rates,
+        _log_scale_ranges(draws),
         loss,
         optax.tree.norm(grads),
         jax.tree.map(lambda g: jnp.sqrt(jnp.sum(g**2)), grads),
         jax.tree.map(lambda w: jnp.max(jnp.abs(w)), eqx.filter(state.model, eqx.is_inexact_array)),
     )
+
+
+def _log_scale_ranges(draws: Draw) -> Float[Array, "level 2"] | None:
+    """Of the draws of a batch."""
+    scales = None if draws.posterior is None else draws.posterior.log_scale
+    if scales is None:
+        return None
+    ends = list(itertools.accumulate(leaf[0].size for leaf in jax.tree.leaves(draws.latents)))
+    fits = ends[-1] == scales.shape[1] and len(ends) == draws.rates.shape[1]
+    levels = jnp.split(scales, ends[:-1], axis=1) if fits else [scales]
+    return jnp.stack([jnp.stack([level.min(), level.max()]) for level in levels])

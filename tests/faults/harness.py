@@ -19,11 +19,18 @@ from jaxvae.runs.checkpoint_manifest import verify
 from jaxvae.system.platforms import cores
 
 ROOT = Path(__file__).parents[2]
-FLAGS = (
-    "--config mnist --model.architecture.hidden 32 --model.latent_dim 4 --train.batch_size 64 "
-    "--train.steps 1200 --train.log_every 50 --train.eval_every 300 --train.checkpoint_every 50 "
-    "--train.devices 1 --eval.importance_samples 2 --eval.interim_importance_samples 1"
+COMMON = (
+    "--train.batch_size 64 --train.steps 1200 --train.log_every 50 --train.eval_every 300 "
+    "--train.checkpoint_every 50 --train.devices 1 --eval.importance_samples 2 "
+    "--eval.interim_importance_samples 1"
 ).split()
+FLAGS = [*"--config mnist --model.architecture.hidden 32 --model.latent_dim 4".split(), *COMMON]
+LADDER_FLAGS = [
+    *("--config", "hvae_small", "--model.architecture.groups", "4x1 7x2", *COMMON),
+    *"--model.architecture.channels 8 --model.architecture.blocks 1 --train.steps 400".split(),
+    *"--objective.beta_warmup_steps 300 --optimizer.skip_norm 3".split(),
+]
+"""A hierarchy, with all that such a run remembers beside its weights."""
 CLOCK = ("seconds", "examples_per_second", "data_wait")
 LIMIT = 120.0
 """Seconds after which a process counts as hung; more where the machine is so slow that this is no sign."""

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxvae.training.step
-from jaxvae.config import MLP, Config, Eval, Model, Train
+from jaxvae.config import ELBO, MLP, Config, Eval, Ladder, Model, Train
 from jaxvae.data.load import Dataset, load
 from jaxvae.runs.checkpoint import Restored
 from jaxvae.runs.checkpoint_manifest import verify
@@ -44,6 +44,12 @@ SMALL = Config(
     eval=Eval(importance_samples=2, interim_importance_samples=1, grid=4),
 )
 """A run of seconds, for faults that are made inside this process."""
+LADDER = dataclasses.replace(
+    SMALL,
+    model=Model(latent_dim=1, architecture=Ladder(groups="4x1 7x1", channels=6, blocks=1)),
+    objective=ELBO(beta_warmup_steps=30, beta_balance=True),
+)
+"""The same with a hierarchy."""
 
 
 def replace(config: Config, section: str, **fields) -> Config:
@@ -122,15 +128,18 @@ def diverging(bench: Bench) -> Outcome:
 # --- other devices, several processes ------------------------------------------------------------------
 
 
-def crossed(bench: Bench, counts: tuple[int, ...], **train) -> Outcome:
+def crossed(bench: Bench, counts: tuple[int, ...], small: Config = SMALL, **train) -> Outcome:
     """Half a run on some devices, the other half on another number of them, with a moving average.
 
     Under ``train.reduction`` fixed the last state must be equal to the bit.
     """
-    config = replace(replace(SMALL, "train", **train), "optimizer", ema_decay=0.99, schedule="constant")
-    names = " ".join(train.values())
+    config = replace(replace(small, "train", **train), "optimizer", ema_decay=0.99, schedule="constant")
+    names = " ".join([small.model.architecture.kind, *train.values()])
     outcome, worst = Outcome(f"devices crossed, {names}"), 0.0
     in_order = config.train.reduction == "fixed"
+    if in_order:
+        # Whose weights are of the whole batch.
+        config = dataclasses.replace(config, objective=ELBO())
     tolerance = 2e-5 if config.train.precision == "float32" else 2e-2
 
     def last(run: Path) -> Restored:
@@ -193,6 +202,8 @@ def several_stream(bench: Bench, count: int, steps: int = 400) -> Outcome:
     are summed in the same order. Of images that validate, both choose the same best checkpoint."""
     outcome = Outcome(f"{count} processes, images streamed, one killed")
     flags = [*bench.flags, "--train.reduction", "fixed", "--train.steps", str(steps)]
+    # Which weighs by rates of the whole batch.
+    flags += ["--objective.beta_balance", "False"] if "hvae_small" in flags else []
     flags += ["--data.validation", "2000", "--train.eval_every", str(steps // 4)]
     shared, held = on_all_devices(flags), ("--data.placement", "resident")
     streaming = Bench(bench.folder, [*shared, "--data.placement", "stream"])

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.faults import inside, outside
-from tests.faults.harness import FLAGS, Bench
+from tests.faults.harness import FLAGS, LADDER_FLAGS, Bench
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,14 @@ def test_two_processes_that_stream_of_which_one_is_killed(two_processes):
 @pytest.mark.parametrize(("several", "count"), [(inside.several_stream, 4), (inside.several, 2)])
 def test_more_processes_of_which_one_is_killed(bench, several, count):
     assert_none_lost(several(bench, count, steps=400), 1)
+
+
+@pytest.mark.slow
+def test_a_hierarchy_comes_through_what_a_dense_model_does(tmp_path):
+    ladder = Bench(tmp_path, LADDER_FLAGS)
+    assert_none_lost(outside.interrupted(ladder, "signals", 2, signal.SIGKILL, signal.SIGTERM), 2)
+    streamed = ladder.with_flags("--data.placement", "stream")
+    assert_none_lost(outside.interrupted(streamed, "streamed", 2, signal.SIGKILL), 2)
+    assert_none_lost(outside.damaged(ladder, "flip", outside.flip, 4, 1), 4)
+    assert_none_lost(inside.crossed(ladder, (1, 4), inside.LADDER, precision="float32"), 2)
+    assert_none_lost(inside.several_stream(ladder, 2, steps=400), 1)

@@ -1,19 +1,23 @@
 import dataclasses
+import re
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.config import Adam, Data
+from jaxvae.config import Adam, Data, Ladder, Model
 from jaxvae.config.nested import to_dict
 from jaxvae.errors import UserError
 from jaxvae.models.preprocessing import preprocess
 from jaxvae.profiling.profile import profile
 from jaxvae.runs.fit import fit
 from jaxvae.runs.folder import Workdir
-from jaxvae.runs.replay import NonFiniteError, replay
+from jaxvae.runs.replay import NonFiniteError, describe, replay
 from jaxvae.system.atomic_files import write_json
+from jaxvae.training.diagnosis import diagnose
+from jaxvae.training.state import initial_state
 
 
 @pytest.mark.slow
@@ -53,6 +57,34 @@ def test_any_step_of_a_good_run_can_be_looked_at(tmp_path, small_config):
         replay(other, tmp_path / "run", 13)
     with pytest.raises(UserError, match="holds no run"):
         replay(small_config, tmp_path / "none", 0)
+
+
+@pytest.mark.slow
+def test_of_a_hierarchy_the_level_is_named_where_it_begins(small_config):
+    model = Model(latent_dim=1, architecture=Ladder(groups="4x1 7x2", channels=4, blocks=1))
+    config = dataclasses.replace(small_config, model=model)
+    images = np.random.default_rng(0).integers(0, 256, (16, 28, 28, 1), dtype=np.uint8)
+    state, indices = initial_state(config, jnp.full((28, 28, 1), 0.5)), np.arange(4)
+
+    def said_with(group, raw):
+        """With this for the raw mean and log-scale of the group's q(z|x)."""
+        biased = eqx.tree_at(lambda s: s.model.groups[group].posterior.biases[-1], state, jnp.float32(raw))
+        seen = jax.device_get(diagnose(config, biased, jnp.asarray(indices), jnp.asarray(images[indices])))
+        return describe(config, 0, seen, indices)
+
+    # The groups, from above: levels 3, 2 and 1. What is below a level that is not a number is none either.
+    said = said_with(1, [np.nan, 0.0])
+    levels = [line.split() for line in said.splitlines() if line.startswith("    level")]
+    assert [(line[1], line[-4]) for line in levels] == [("3", "4"), ("2", "0"), ("1", "0")]
+    assert "not finite: rate, distortion, gradient" in said
+    # 16 latents with log-scale 5 where p has 0: KL[N(m, e^10) || N(0, 1)] = (e^10 + m^2 - 1) / 2 - 5 each.
+    said = said_with(0, [2.0, 1e3])
+    assert "log-scale of q(z|x): from 0 to 5 (of levels " in said
+    assert said.split("log-scale of q(z|x)")[1].split(" and ")[1].startswith("3)")
+    expected = 16 * ((np.exp(10) + 3) / 2 - 5)
+    found = re.search(r"level 3 +mean (\S+), largest (\S+) ", said)
+    assert found is not None
+    np.testing.assert_allclose([float(n) for n in found.groups()], expected, rtol=1e-4)
 
 
 IMAGES = np.random.default_rng(0).integers(0, 2, (24, 6, 6), np.uint8) * 255
