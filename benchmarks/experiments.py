@@ -7,20 +7,22 @@ import re
 import runpy
 from pathlib import Path
 
-from jaxvae.config import MLP, Config, Conv, Model, Train
+from jaxvae.config import MLP, Config, Conv, Ladder, Model, Train
 from jaxvae.config.fields import Precision
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MODELS = ("mlp", "mnist", "conv")
 """mlp: 784-400-20-400-784 with ReLU. mnist and conv: the models of configs/mnist.py and mnist_conv.py."""
+EVERY_MODEL = (*MODELS, "ladder")
+"""ladder: the model of configs/hvae_small.py, whose products no formula here counts."""
 
 
 def experiment(name: str, batch_size: int, precision: Precision = "float32") -> Config:
-    """The configuration to measure: one of ``MODELS``, trained as its config says, with no line logged."""
+    """The configuration to measure: one of ``EVERY_MODEL``, trained as its config says, logging nothing."""
     if name == "mlp":
         config = Config(model=Model(latent_dim=20, architecture=MLP(hidden=(400,), activation="relu")))
     else:
-        file = {"mnist": "mnist.py", "conv": "mnist_conv.py"}[name]
+        file = {"mnist": "mnist.py", "conv": "mnist_conv.py", "ladder": "hvae_small.py"}[name]
         config = runpy.run_path(str(CONFIGS / file))["config"]
     train = Train(batch_size=batch_size, precision=precision, log_every=10**6)
     return dataclasses.replace(config, train=train)
@@ -41,8 +43,11 @@ def matrix_flops(config: Config, image_shape: tuple[int, ...]) -> int:
     """FLOPs of the matrix products and convolutions that one image costs in a training step.
 
     Two for each multiplication of a weight forwards, two for the weight's gradient, and two for the
-    gradient of the layer's input, which the encoder's first layer does not need.
+    gradient of the layer's input, which the encoder's first layer does not need. A ladder's are counted in
+    the program, where pixels of zeros around an image are multiplied too.
     """
+    if isinstance(config.model.architecture, Ladder):
+        return program_flops(_step_of_one_image(config, image_shape))
     model, (height, width, channel) = config.model, image_shape
     encoder: list[int] = []
     for outer in channels(model):
@@ -57,13 +62,49 @@ def matrix_flops(config: Config, image_shape: tuple[int, ...]) -> int:
 
 
 def program_flops(stablehlo: str) -> int:
-    """FLOPs of every matrix product that stands in a lowered program, a loop's body counted once."""
+    """FLOPs of every matrix product and convolution that stands in a lowered program, a loop's body counted
+    once."""
     total = 0
     pattern = r"dot_general .*?contracting_dims = \[([\d, ]*)\].*? : \(tensor<(\S+?)>.*?-> tensor<(\S+?)>"
     for contracted, left, result in re.findall(pattern, stablehlo):
-        sizes, made = ([int(n) for n in shape.split("x")[:-1]] for shape in (left, result))
-        total += 2 * math.prod(made) * math.prod(sizes[int(axis)] for axis in contracted.split(","))
+        sizes, made = _shape(left), _shape(result)
+        total += 2 * math.prod(made) * math.prod(sizes[int(axis)] for axis in re.findall(r"\d+", contracted))
+    pattern = r"stablehlo\.convolution.*?\]x\[([^\]]*)\].*? : \(\S+, tensor<(\S+?)>\) -> tensor<(\S+?)>"
+    for axes, kernel, result in re.findall(pattern, stablehlo):
+        sizes, outputs = _shape(kernel), axes.split(", ").index("o")
+        total += 2 * math.prod(_shape(result)) * math.prod(sizes) // sizes[outputs]
     return total
+
+
+def _shape(tensor: str) -> list[int]:
+    return [int(n) for n in tensor.split("x")[:-1]]
+
+
+def _step_of_one_image(config: Config, image_shape: tuple[int, ...]) -> str:
+    """The loss of one image and its gradient, lowered for CPUs."""
+    import jax
+    import jax.numpy as jnp
+
+    from jaxvae.models.build import build_objective
+    from jaxvae.training.state import state_shapes
+    from jaxvae.training.step import batch_loss
+
+    objective = build_objective(config)
+
+    def gradient(model, x, keys):
+        def loss(model):
+            return batch_loss(model, x, keys, objective, jnp.int32(0), "float32", "device")[0]
+
+        return jax.value_and_grad(loss)(model)
+
+    x = jax.ShapeDtypeStruct((1, 1, *image_shape), jnp.float32)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), (1, 1)))
+    mapped = jax.jit(jax.vmap(gradient, (None, 0, 0), axis_name="device"))
+    return (
+        mapped.trace(state_shapes(config, image_shape).model, x, keys)
+        .lower(lowering_platforms=("cpu",))
+        .as_text()
+    )
 
 
 def weights(config: Config, image_shape: tuple[int, ...]) -> int:

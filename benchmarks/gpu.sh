@@ -27,10 +27,11 @@ fi
 for precision in float32 bfloat16; do
     keep throughput "-$precision" --precision $precision
 done
+keep throughput -ladder --models ladder --batch-sizes 128,512,2048
 keep rivals -float32 --models mlp,conv --batch-sizes 128,512
 keep rivals -bfloat16 --models conv --batch-sizes 512,2048 --precision bfloat16
 keep scaling ""
 keep startup ""
 keep time_to_nll ""
 keep streaming "" --batch-size 512
-"$python" -m pytest -q tests/training/test_step.py tests/models/test_convolution.py tests/models/test_objectives.py
+"$python" -m pytest -q tests/training/test_step.py tests/models/test_convolution.py tests/models/test_same_convolution.py tests/models/test_objectives.py

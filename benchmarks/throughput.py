@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import tables
-from benchmarks.experiments import MODELS, experiment, matrix_flops
+from benchmarks.experiments import EVERY_MODEL, MODELS, experiment, matrix_flops
 from jaxvae.config import Config
 from jaxvae.config.fields import Precision
 from jaxvae.data.load import load
@@ -159,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = tables.parser(__doc__ or "")
     add = made.add_argument
-    add("--models", type=tables.one_or_more(*MODELS), default=MODELS, help="which, separated by commas")
+    add("--models", type=tables.one_or_more(*EVERY_MODEL), default=MODELS, help=f"of {','.join(EVERY_MODEL)}")
     add("--batch-sizes", type=tables.positive_integers, default=(32, 128, 512, 2048),
         help="images per step, over all devices")  # fmt: skip
     add("--precision", choices=("float32", "bfloat16"), default="float32", help="of the networks")

@@ -6,7 +6,7 @@ images as they are. For an accelerator: 4,200 MFLOP an image in training, 2.3 mi
 yet.
 """
 
-from jaxvae.config import AdamW, Config, Data, Eval, Ladder, LogisticMixture, Model, Train
+from jaxvae.config import ELBO, AdamW, Config, Data, Eval, Ladder, LogisticMixture, Model, Train
 
 config = Config(
     data=Data(name="cifar10", binarization="none", horizontal_flips=True),
@@ -17,7 +17,15 @@ config = Config(
         ),
         likelihood=LogisticMixture(),
     ),
-    optimizer=AdamW(learning_rate=4e-4, beta2=0.9, weight_decay=0.01, clip_norm=10_000.0, ema_decay=0.999),
+    objective=ELBO(beta_warmup_steps=40_000, beta_balance=True),
+    optimizer=AdamW(
+        learning_rate=4e-4,
+        beta2=0.9,
+        weight_decay=0.01,
+        clip_norm=10_000.0,
+        skip_norm=10.0,
+        ema_decay=0.999,
+    ),
     train=Train(steps=400_000, batch_size=64, eval_every=40_000, checkpoint_every=5_000),
     eval=Eval(importance_samples=64, batch_size=100),
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from jaxvae.data.dataset import Dataset
 from jaxvae.data.image_grid import is_ours
 from jaxvae.errors import UserError
 from jaxvae.models.build import build_vae
+from jaxvae.models.objectives import Terms
 from jaxvae.runs.evaluation import Evaluator
 from jaxvae.runs.fit import fit
 
@@ -37,10 +39,11 @@ def context(tmp_path_factory):
     rng = np.random.default_rng(1)
     model = jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), leaf.dtype), shapes)
     device = jax.devices()[:1]
-    evaluator = Evaluator(CONFIG, PIXELS, device)
-    each = evaluator.of_each_image(evaluator.dispatch(model, 1))
+    # As if evaluated: 12 images, whose rates are of the lowest group first.
+    each = SimpleNamespace(terms=Terms(rng.gamma(2.0, size=(12, 3)), rng.gamma(9.0, size=12)))
     options = Options(groups=str(tmp_path_factory.mktemp("pictures") / "of groups"))
     dataset = Dataset(PIXELS, PIXELS)
+    evaluator = Evaluator(CONFIG, PIXELS, device)
     return Context(CONFIG, options, model, dataset, device, evaluator, each, {}, None, 1, HISTORY)
 
 

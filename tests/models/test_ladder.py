@@ -32,6 +32,7 @@ from jaxvae.config.validation import validate
 from jaxvae.errors import UserError
 from jaxvae.models.build import build_vae
 from jaxvae.models.distributions import Gaussian as GaussianDistribution
+from jaxvae.models.ladder.maps import Bottleneck
 from jaxvae.models.likelihoods import GaussianLikelihood
 from jaxvae.models.objectives import ELBOObjective, IWAEObjective, elbo_terms, importance_weighted_bounds
 from jaxvae.models.vae import VAE, GradientRoutes, constant
@@ -694,3 +695,26 @@ def test_it_trains_alike_on_two_devices_and_after_a_break(tmp_path, small_config
     assert losses[0] == losses[1]
     assert elbos["whole"] == elbos["broken"]
     np.testing.assert_allclose(losses[0], losses[2], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_rematerialised_blocks_keep_less_for_the_same_gradient():
+    def kept(architecture):
+        """Numbers that stay in memory from the loss to its gradient."""
+        model = untrained(Model(2, architecture, Bernoulli()), SHAPE)
+
+        def pull(model, x):
+            return jax.vjp(lambda m: elbo_terms(m, x, jax.random.key(0)).elbo, model)[1]
+
+        residuals = jax.tree.leaves(jax.eval_shape(pull, model, image()))
+        weights = jax.tree.leaves(model)
+        return sum(leaf.size for leaf in residuals) - sum(leaf.size for leaf in weights)
+
+    assert kept(dataclasses.replace(SMALL, rematerialise=True)) < 0.7 * kept(SMALL)
+    widths, x = (4, 3, 2), jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 4)), jnp.float32)
+    found = []
+    for again in (False, True):
+        block = Bottleneck(widths, (3, 3), "silu", 1.0, rematerialise=again, key=jax.random.key(1))
+        found.append(jax.grad(lambda b, x: jnp.sum(jnp.sin(b(x))), (0, 1))(block, x))
+    for ours, theirs in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

@@ -136,6 +136,9 @@ class Ladder(Architecture):
     """Non-linearity before each convolution."""
     aggregate: bool = False
     """Whether the image is made of the sum of all groups' latents alone, which keeps every group in use."""
+    rematerialise: bool = False
+    """Whether what is inside of residual blocks is computed again for the gradient and not kept: less memory,
+    more time, the same training to rounding."""
 
     def sizes(self) -> tuple[GroupsOfSize, ...]:
         """What ``groups`` says, from coarse to fine. Raises ValueError if it says nothing that can be."""

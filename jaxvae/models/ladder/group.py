@@ -43,6 +43,7 @@ class Group(eqx.Module):
         *,
         begins: bool,
         is_last: bool,
+        rematerialise: bool = False,
         key: Key[Array, ""],
     ):
         """``passed`` is None at the top. ``widths``: latents, channels of the state, and channels inside of a
@@ -51,7 +52,14 @@ class Group(eqx.Module):
         (latent_dim, channels, middle), keys = widths, jax.random.split(key, 4)
 
         def block(key: Key[Array, ""], outputs: int, last_scale: float) -> Bottleneck:
-            return Bottleneck((channels, middle, outputs), size, activation, last_scale, key=key)
+            return Bottleneck(
+                (channels, middle, outputs),
+                size,
+                activation,
+                last_scale,
+                rematerialise=rematerialise,
+                key=key,
+            )
 
         self.start = jnp.zeros((*size, channels), jnp.float32) if begins else None
         outputs = 2 * latent_dim + (0 if is_last else channels)

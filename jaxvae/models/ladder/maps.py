@@ -6,6 +6,7 @@ zeros follow it before a convolution. What doubles it cuts that off again.
 
 import itertools
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -62,6 +63,8 @@ class Bottleneck(eqx.Module):
     """Those of 1x1 are matrices from inner to outer channels, those of 3x3 as ``convolution.same`` takes."""
     biases: tuple[Float[Array, " channel"], ...]
     activation: Activation = eqx.field(static=True)
+    rematerialise: bool = eqx.field(static=True)
+    """Whether what is inside is computed again for the gradient, and not kept."""
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Bottleneck(eqx.Module):
         activation: Activation,
         last_scale: float,
         *,
+        rematerialise: bool = False,
         key: Key[Array, ""],
     ):
         """``widths``: channels of the input, inside, and of the output; ``size``: that of the map."""
@@ -81,12 +85,16 @@ class Bottleneck(eqx.Module):
         ]
         self.kernels = (*kernels[:-1], last_scale * kernels[-1])
         self.biases = tuple(jnp.zeros(n_out, jnp.float32) for n_out in steps[1:])
-        self.activation = activation
+        self.activation, self.rematerialise = activation, rematerialise
 
     def __call__(self, x: Map) -> Map:
-        for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            x = convolved(ACTIVATIONS[self.activation](x), kernel, bias)
-        return x
+        def all_four(layers: tuple[Any, Any], x: Map) -> Map:
+            for kernel, bias in zip(*layers, strict=True):
+                x = convolved(ACTIVATIONS[self.activation](x), kernel, bias)
+            return x
+
+        compute = jax.checkpoint(all_four) if self.rematerialise else all_four
+        return compute((self.kernels, self.biases), x)
 
 
 class MapEncoder(eqx.Module):
@@ -112,6 +120,7 @@ class MapEncoder(eqx.Module):
         blocks: int,
         activation: Activation,
         *,
+        rematerialise: bool = False,
         key: Key[Array, ""],
     ):
         """``halvings`` of an image give the first of ``sizes``; ``middle``: channels inside of a block."""
@@ -133,6 +142,7 @@ class MapEncoder(eqx.Module):
                     size,
                     activation,
                     scale,
+                    rematerialise=rematerialise,
                     key=jax.random.fold_in(key_blocks, i * blocks + j),
                 )
                 for j in range(blocks)

@@ -77,6 +77,7 @@ class LadderVAE(AbstractVAE):
         bottleneck: float,
         activation: Activation,
         aggregate: bool,
+        rematerialise: bool = False,
         key: Key[Array, ""],
     ):
         """``posterior_of`` and ``prior`` are not used: groups have their own.
@@ -92,7 +93,15 @@ class LadderVAE(AbstractVAE):
         finest, count = halvings[-1], len(halvings)
         maps = sizes[finest : halvings[0] + 1]
         self.encoder = MapEncoder(
-            image_shape[-1], finest, maps, channels, middle, blocks, activation, key=key_encoder
+            image_shape[-1],
+            finest,
+            maps,
+            channels,
+            middle,
+            blocks,
+            activation,
+            rematerialise=rematerialise,
+            key=key_encoder,
         )
         self.groups = tuple(
             Group(
@@ -103,6 +112,7 @@ class LadderVAE(AbstractVAE):
                 activation,
                 begins=own != above,
                 is_last=aggregate and i == count - 1,
+                rematerialise=rematerialise,
                 key=jax.random.fold_in(key_groups, i),
             )
             for i, (own, above) in enumerate(zip(halvings, [None, *halvings], strict=False))
