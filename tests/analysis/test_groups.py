@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,8 @@ def context(tmp_path_factory):
     model = jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape), leaf.dtype), shapes)
     device = jax.devices()[:1]
     # As if evaluated: 12 images, whose rates are of the lowest group first.
-    each = SimpleNamespace(terms=Terms(rng.gamma(2.0, size=(12, 3)), rng.gamma(9.0, size=12)))
+    made: Any = rng.gamma(2.0, size=(12, 3)), rng.gamma(9.0, size=12)
+    each = SimpleNamespace(terms=Terms(*made))
     options = Options(groups=str(tmp_path_factory.mktemp("pictures") / "of groups"))
     dataset = Dataset(PIXELS, PIXELS)
     evaluator = Evaluator(CONFIG, PIXELS, device)
