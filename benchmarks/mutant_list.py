@@ -807,7 +807,7 @@ MUTANTS = [
         "replay",
         "training/diagnosis",
         ("a replayed loss has another beta", "objective, state.step, precision", "objective, state.step + 1000, precision", "models/test_seams.py"),
-        ("the smallest log-scale is the largest", "jnp.stack([scales.min(), scales.max()])", "jnp.stack([scales.max(), scales.max()])", REPLAY),
+        ("the smallest log-scale is the largest", "jnp.stack([level.min(), level.max()])", "jnp.stack([level.max(), level.max()])", REPLAY),
     ),
     *_area(
         "command line",
@@ -947,7 +947,7 @@ MUTANTS = [
         "evaluation",
         "analysis/groups",
         ("groups are named from below", "context.bounds.terms.rates[:, ::-1]", "context.bounds.terms.rates", "analysis/test_groups.py"),
-        ("groups' maps are in the other order", "for shape in _shapes(model)][::-1]", "for shape in _shapes(model)]", "analysis/test_groups.py"),
+        ("groups' maps are in the other order", "model.map_sizes[::-1]", "model.map_sizes", "analysis/test_groups.py"),
         ("groups' bits are nats", "unit = math.log(2) * math", "unit = 1.0 * math", "analysis/test_groups.py"),
         ("all rows have one temperature", "temperature=t", "temperature=1.0", "analysis/test_groups.py"),
         ("every row shares all groups", "above=given[len(given) - top :]", "above=given", "analysis/test_groups.py"),

@@ -1,5 +1,6 @@
 """What does each group of a ladder carry? Its rate, now and over training, and pictures of what it does."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxvae.analysis.writing import refuse_unwritable
 from jaxvae.config import Config, Ladder
 from jaxvae.data.image_grid import MARK, is_ours, write_grid
 from jaxvae.errors import RunError, UserError, printable
+from jaxvae.system.atomic_files import replace
 from jaxvae.system.paths import meant_path
 
 TEMPERATURES = (0.4, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -59,7 +61,7 @@ def analyse(context: Context) -> dict[str, Any]:
     model: Any = context.first_model
     unit = math.log(2) * math.prod(model.image_shape)
     each = context.bounds.terms.rates[:, ::-1]
-    maps = [shape[:2] for shape in _shapes(model)][::-1]
+    maps = model.map_sizes[::-1]
     groups = [
         {
             "map": size,
@@ -167,12 +169,6 @@ def _map(size: Sequence[int]) -> str:
     return "x".join(map(str, size))
 
 
-def _shapes(model: Any) -> list[tuple[int, ...]]:
-    """Of each group's latents, the lowest group first."""
-    latents = jax.eval_shape(lambda m: m.prior_draw(key=jax.random.key(0))[0], model)
-    return [leaf.shape for leaf in latents]
-
-
 def _of_maps(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = {}
     for group in groups:
@@ -202,13 +198,9 @@ def _write_rates(
     axes.set(xlabel="step", ylabel="rate, nats per image", ylim=(0, None))
     if len(maps) <= 2 * MOST_CUTS:
         axes.legend(fontsize="small")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        figure.savefig(partial, format="png", dpi=110, metadata=dict([MARK]))
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, metadata=dict([MARK]))
+    replace(path, content.getvalue())
 
 
 ANALYSIS = Analysis(analyse, lines, refuse)

@@ -43,7 +43,8 @@ def _adjoint(kernel: Array) -> Array:
     return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
 
 
-def _convolve_by_xla(x: Array, kernel: Array) -> Array:
+def convolve_by_xla(x: Array, kernel: Array) -> Array:
+    """The same as XLA and JAX have it, with their derivatives."""
     return jax.lax.conv_general_dilated(x, kernel, (1, 1), PIXEL_OF_ZEROS, dimension_numbers=EIGEN)
 
 
@@ -81,7 +82,7 @@ def _(x: Any, y: Any) -> Any:
 
 _convolve.def_impl(jax.jit(convolve))
 _kernel_gradient.def_impl(jax.jit(kernel_gradient))
-mlir.register_lowering(_convolve, mlir.lower_fun(_convolve_by_xla, multiple_results=False))
+mlir.register_lowering(_convolve, mlir.lower_fun(convolve_by_xla, multiple_results=False))
 mlir.register_lowering(_kernel_gradient, mlir.lower_fun(_kernel_gradient_elsewhere, multiple_results=False))
 mlir.register_lowering(
     _kernel_gradient, mlir.lower_fun(_kernel_gradient_on_cpu, multiple_results=False), platform="cpu"

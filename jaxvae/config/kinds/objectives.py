@@ -67,9 +67,7 @@ class ELBO(Objective):
                 f"standard, or leave {asking} out"
             )
         if self.free_bits > 0 and self.beta_balance:
-            found["beta_balance"] = (
-                "--objective.free_bits shares the weights out itself: choose one of the two"
-            )
+            found["beta_balance"] = "--objective.free_bits weighs the rates too: choose one of the two"
         return found
 
 

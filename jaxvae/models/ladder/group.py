@@ -43,7 +43,7 @@ class Group(eqx.Module):
         *,
         begins: bool,
         is_last: bool,
-        rematerialise: bool = False,
+        rematerialise: bool,
         key: Key[Array, ""],
     ):
         """``passed`` is None at the top. ``widths``: latents, channels of the state, and channels inside of a

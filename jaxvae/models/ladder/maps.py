@@ -73,7 +73,7 @@ class Bottleneck(eqx.Module):
         activation: Activation,
         last_scale: float,
         *,
-        rematerialise: bool = False,
+        rematerialise: bool,
         key: Key[Array, ""],
     ):
         """``widths``: channels of the input, inside, and of the output; ``size``: that of the map."""
@@ -120,7 +120,7 @@ class MapEncoder(eqx.Module):
         blocks: int,
         activation: Activation,
         *,
-        rematerialise: bool = False,
+        rematerialise: bool,
         key: Key[Array, ""],
     ):
         """``halvings`` of an image give the first of ``sizes``; ``middle``: channels inside of a block."""

@@ -77,7 +77,7 @@ class LadderVAE(AbstractVAE):
         bottleneck: float,
         activation: Activation,
         aggregate: bool,
-        rematerialise: bool = False,
+        rematerialise: bool,
         key: Key[Array, ""],
     ):
         """``posterior_of`` and ``prior`` are not used: groups have their own.
@@ -187,7 +187,7 @@ class LadderVAE(AbstractVAE):
         """``above``: latents of the uppermost groups that are given, as the last of ``Draw.latents``, so that
         only those below them are drawn. Raises ValueError if their shapes are others."""
         count = len(self.groups)
-        own = [(*size, self.latent_dim) for size in self._sizes][count - len(above) :]
+        own = [(*size, self.latent_dim) for size in self.map_sizes][count - len(above) :]
         if (found := [z.shape for z in above]) != own or len(above) > count:
             raise ValueError(
                 f"latents of the {len(above)} uppermost groups have the shapes {own}, not {found}"
@@ -258,7 +258,7 @@ class LadderVAE(AbstractVAE):
         return levels[::-1], state
 
     @property
-    def _sizes(self) -> list[Size]:
+    def map_sizes(self) -> list[Size]:
         """Of each group's maps, the lowest group first."""
         sizes = sizes_of(self.image_shape)
         return [sizes[len(self.decoder.sizes) + scale] for scale in self.scales[::-1]]
